@@ -1,2 +1,41 @@
 #![forbid(unsafe_code)]
-//! Placeholder.
+//! Real nats-servers on loopback, for tests and for `jetlane demo`.
+//!
+//! ```no_run
+//! # fn main() -> Result<(), jetlane_testkit::StartError> {
+//! let mut server = jetlane_testkit::Server::start()?;
+//! println!("JetStream at {}", server.url());
+//! server.kill();
+//! server.restart()?; // the same port, the same streams
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Every server gets a port from the kernel and a temporary folder of its own, so any number of
+//! tests may run at once. It is gone when its [`Server`] is dropped, and also when the process that
+//! started it dies without unwinding.
+//!
+//! [`find_server`] decides which binary runs: `NATS_SERVER`, `PATH`, the cache, and at last a
+//! checked download.
+
+mod archive;
+mod cluster;
+mod fetch;
+mod find;
+mod folder;
+mod guard;
+mod monitor;
+mod port;
+mod process;
+mod server;
+mod sha;
+mod tools;
+mod wait;
+mod wheel;
+
+pub use cluster::Cluster;
+pub use fetch::FetchError;
+pub use find::{FindError, ServerBinary, Source, Unusable, find_server};
+pub use process::StartError;
+pub use server::{ReloadError, Server, ServerBuilder};
+pub use tools::CommandError;

@@ -1,0 +1,307 @@
+use core::time::Duration;
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use super::PullStatus;
+use crate::encode;
+
+/// Pulls whose batch is remembered, to know what is over when one is refused. A refusal comes within a round trip, in
+/// which far fewer pulls are sent.
+const REMEMBERED: usize = 64;
+
+/// The first wait after a refusal. It doubles with each refusal in a row, up to [`RETRY_MOST`].
+const RETRY_FIRST: Duration = Duration::from_millis(100);
+/// The longest wait after a refusal.
+const RETRY_MOST: Duration = Duration::from_secs(5);
+
+/// How long settlements are counted before their rate is trusted.
+const RATE_SPAN: Duration = Duration::from_millis(100);
+/// Messages asked for at first, and at the least: enough to learn the rate from.
+const LEAST_WINDOW: usize = 64;
+
+/// The bounds and times of a [`PullScheduler`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PullConfig {
+    /// Most messages requested or held at once. At least 1.
+    pub messages: usize,
+    /// Most bytes held at once; when it is reached, nothing is requested.
+    pub bytes: usize,
+    /// How long a pull waits in the server for messages. Must be at least twice `heartbeat` (the server refuses it
+    /// otherwise).
+    pub expires: Duration,
+    /// How often the server reports while it has nothing to deliver. Twice this without a word means that our pulls
+    /// are lost, and they are sent again.
+    pub heartbeat: Duration,
+    /// The consumer's ack wait. No more is requested than could be settled, at the rate seen, in a quarter of it.
+    pub ack_wait: Duration,
+}
+
+/// A pull to be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PullRequest {
+    /// Names this pull; to be part of its reply subject, so that a status can be told to belong to it.
+    pub id: u64,
+    /// How many messages it asks for.
+    pub batch: usize,
+    expires: Duration,
+    heartbeat: Duration,
+}
+
+impl PullRequest {
+    /// Writes the request's JSON.
+    #[expect(clippy::cast_possible_truncation, reason = "five hundred years of nanoseconds fit")]
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"expires\":");
+        encode::decimal(out, self.expires.as_nanos() as u64);
+        out.extend_from_slice(b",\"batch\":");
+        encode::decimal(out, self.batch as u64);
+        out.extend_from_slice(b",\"idle_heartbeat\":");
+        encode::decimal(out, self.heartbeat.as_nanos() as u64);
+        out.push(b'}');
+    }
+}
+
+/// Something about the pulls that a user may want to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PullEvent {
+    /// A pull was refused; it is sent again after a pause.
+    Refused {
+        /// The server's status code.
+        code: u16,
+        /// The server's text.
+        reason: String,
+    },
+    /// Nothing was heard for twice the heartbeat; all pulls are sent again.
+    MissedHeartbeat,
+    /// The consumer is gone, and nothing more is requested.
+    Gone {
+        /// The server's text.
+        reason: String,
+    },
+}
+
+/// Decides when to ask a consumer for how many messages: early enough that the server never waits for us, and never
+/// more than can be held and settled well inside the ack wait.
+///
+/// Messages are *outstanding* from the request until they are delivered and *held* from there until they are
+/// settled. A pull is sent whenever a quarter of the window is neither. The server deals messages out to waiting
+/// pulls in turn, so only the total outstanding is known, not that of each pull; a status tells how much of its
+/// pull will not come any more.
+#[derive(Debug)]
+pub struct PullScheduler {
+    config: PullConfig,
+    next_id: u64,
+    /// Pulls below this are over, whatever a late status says.
+    floor: u64,
+    /// The newest pulls and their batches, oldest first.
+    recent: VecDeque<(u64, usize)>,
+    outstanding: usize,
+    held: usize,
+    held_bytes: usize,
+    heard: Instant,
+    retry_at: Option<Instant>,
+    refusals: u32,
+    /// No more is wanted: stopped by us, or the consumer is gone.
+    ended: bool,
+    rate: Rate,
+}
+
+impl PullScheduler {
+    /// A scheduler that has asked for nothing yet.
+    pub fn new(config: PullConfig, now: Instant) -> Self {
+        let config = PullConfig { messages: config.messages.max(1), ..config };
+        Self {
+            config,
+            next_id: 1,
+            floor: 1,
+            recent: VecDeque::with_capacity(REMEMBERED),
+            outstanding: 0,
+            held: 0,
+            held_bytes: 0,
+            heard: now,
+            retry_at: None,
+            refusals: 0,
+            ended: false,
+            rate: Rate { since: now, settled: 0, window: config.messages.min(LEAST_WINDOW) },
+        }
+    }
+
+    /// The next pull to send now, if any. To be asked again after everything that changes something.
+    pub fn poll(&mut self, now: Instant) -> Option<PullRequest> {
+        if self.ended || self.retry_at.is_some_and(|at| now < at) {
+            return None;
+        }
+        self.retry_at = None;
+        let window = self.rate.window.min(self.config.messages);
+        let free = window.saturating_sub(self.outstanding + self.held);
+        if free < window.div_ceil(4) || self.held_bytes >= self.config.bytes {
+            return None;
+        }
+        if self.outstanding == 0 {
+            // Nothing was expected until now, so silence meant nothing.
+            self.heard = now;
+        }
+        let id = self.next_id;
+        self.next_id += 1;
+        if self.recent.len() == REMEMBERED {
+            self.recent.pop_front();
+        }
+        self.recent.push_back((id, free));
+        self.outstanding += free;
+        let PullConfig { expires, heartbeat, .. } = self.config;
+        Some(PullRequest { id, batch: free, expires, heartbeat })
+    }
+
+    /// A message of `bytes` was delivered and is held now.
+    #[inline]
+    pub fn on_message(&mut self, bytes: usize) {
+        self.outstanding = self.outstanding.saturating_sub(1);
+        self.held += 1;
+        self.held_bytes += bytes;
+    }
+
+    /// Messages were delivered in this turn: the server is there, and accepts our pulls.
+    pub fn on_heard(&mut self, now: Instant) {
+        self.heard = now;
+        self.refusals = 0;
+    }
+
+    /// `messages` with `bytes` in all were settled, or given up, and are held no more.
+    pub fn on_settled(&mut self, messages: usize, bytes: usize, now: Instant) {
+        self.held = self.held.saturating_sub(messages);
+        self.held_bytes = self.held_bytes.saturating_sub(bytes);
+        self.rate.count(messages, self.held, &self.config, now);
+    }
+
+    /// A status came to the inbox of pull `id`.
+    pub fn on_status(&mut self, id: u64, status: PullStatus, now: Instant) -> Option<PullEvent> {
+        self.heard = now;
+        if id < self.floor || id >= self.next_id {
+            return None;
+        }
+        match status {
+            PullStatus::Heartbeat => None,
+            PullStatus::Ended { left } => {
+                let left = usize::try_from(left).unwrap_or(usize::MAX);
+                self.outstanding = self.outstanding.saturating_sub(left);
+                None
+            }
+            PullStatus::AllOver => {
+                self.forget_pulls(now);
+                None
+            }
+            PullStatus::Refused { code, reason } => {
+                self.refuse(id, now);
+                Some(PullEvent::Refused { code, reason })
+            }
+            PullStatus::NoResponders => {
+                self.refuse(id, now);
+                let reason = "no such stream or consumer, or none that answers now".into();
+                Some(PullEvent::Refused { code: 503, reason })
+            }
+            PullStatus::Gone { reason } => {
+                let first = !self.ended;
+                self.ended = true;
+                self.forget_pulls(now);
+                first.then_some(PullEvent::Gone { reason })
+            }
+        }
+    }
+
+    /// The connection was made anew: the server knows nothing of our pulls any more.
+    pub fn on_reconnected(&mut self, now: Instant) {
+        self.forget_pulls(now);
+        self.retry_at = None;
+    }
+
+    /// When [`PullScheduler::on_time`] must be called next, if nothing else happens.
+    pub fn next_timeout(&self) -> Option<Instant> {
+        if self.ended {
+            return None;
+        }
+        let silence = (self.outstanding > 0).then(|| self.heard + self.config.heartbeat * 2);
+        [silence, self.retry_at].into_iter().flatten().min()
+    }
+
+    /// The time is `now`.
+    pub fn on_time(&mut self, now: Instant) -> Option<PullEvent> {
+        let silent = now.saturating_duration_since(self.heard) >= self.config.heartbeat * 2;
+        if self.ended || self.outstanding == 0 || !silent {
+            return None;
+        }
+        self.forget_pulls(now);
+        Some(PullEvent::MissedHeartbeat)
+    }
+
+    /// Asks for nothing more. What is outstanding may still come.
+    pub fn stop(&mut self) {
+        self.ended = true;
+    }
+
+    /// Messages requested and not delivered.
+    pub fn outstanding(&self) -> usize {
+        self.outstanding
+    }
+
+    /// Messages delivered and not settled.
+    pub fn held(&self) -> usize {
+        self.held
+    }
+
+    fn refuse(&mut self, id: u64, now: Instant) {
+        // A pull too old to be remembered leaves the count too high; silence will put that right.
+        if let Some(at) = self.recent.iter().position(|&(recent, _)| recent == id)
+            && let Some((_, batch)) = self.recent.remove(at)
+        {
+            self.outstanding = self.outstanding.saturating_sub(batch);
+        }
+        let wait = RETRY_FIRST.saturating_mul(1 << self.refusals.min(16)).min(RETRY_MOST);
+        self.refusals = self.refusals.saturating_add(1);
+        self.retry_at = Some(now + wait);
+    }
+
+    fn forget_pulls(&mut self, now: Instant) {
+        self.floor = self.next_id;
+        self.recent.clear();
+        self.outstanding = 0;
+        self.heard = now;
+    }
+}
+
+/// How fast messages are settled, and the window that follows from it.
+#[derive(Debug)]
+struct Rate {
+    since: Instant,
+    settled: usize,
+    window: usize,
+}
+
+impl Rate {
+    fn count(&mut self, messages: usize, held: usize, config: &PullConfig, now: Instant) {
+        self.settled += messages;
+        let span = now.saturating_duration_since(self.since);
+        // A whole window settled before the span is over is reason enough to open it further at once.
+        if self.settled >= self.window && span < RATE_SPAN {
+            self.window = (self.window * 2).min(config.messages);
+            (self.since, self.settled) = (now, 0);
+        } else if span >= RATE_SPAN {
+            let quarters = config.ack_wait.as_secs_f64() / 4.0 / span.as_secs_f64();
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "saturates"
+            )]
+            let affordable = (self.settled as f64 * quarters) as usize;
+            // Only a rate seen while there was work to do says how much could be done.
+            if held > 0 || affordable > self.window {
+                self.window = affordable.clamp(LEAST_WINDOW, config.messages.max(LEAST_WINDOW));
+            }
+            (self.since, self.settled) = (now, 0);
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "pull_tests.rs"]
+mod tests;

@@ -1,0 +1,258 @@
+use super::*;
+
+fn config() -> PullConfig {
+    PullConfig {
+        messages: 64,
+        bytes: 1000,
+        expires: Duration::from_secs(30),
+        heartbeat: Duration::from_secs(5),
+        ack_wait: Duration::from_secs(30),
+    }
+}
+
+/// A scheduler on simulated time.
+struct Sim {
+    scheduler: PullScheduler,
+    start: Instant,
+    now: Instant,
+}
+
+impl Sim {
+    fn new() -> Self {
+        let now = Instant::now();
+        Self { scheduler: PullScheduler::new(config(), now), start: now, now }
+    }
+
+    /// Batches of all pulls due now.
+    fn pulls(&mut self) -> Vec<(u64, usize)> {
+        std::iter::from_fn(|| self.scheduler.poll(self.now))
+            .map(|pull| (pull.id, pull.batch))
+            .collect()
+    }
+
+    fn deliver(&mut self, messages: usize, bytes_each: usize) {
+        (0..messages).for_each(|_| self.scheduler.on_message(bytes_each));
+        self.scheduler.on_heard(self.now);
+    }
+
+    fn settle(&mut self, messages: usize, bytes_each: usize) {
+        self.scheduler.on_settled(messages, messages * bytes_each, self.now);
+    }
+
+    fn status(&mut self, id: u64, status: PullStatus) -> Option<PullEvent> {
+        self.scheduler.on_status(id, status, self.now)
+    }
+
+    fn wait(&mut self, wait: Duration) {
+        self.now += wait;
+    }
+}
+
+#[test]
+fn the_request_is_what_the_server_reads() {
+    let mut out = Vec::new();
+    Sim::new().scheduler.poll(Instant::now()).unwrap().encode(&mut out);
+    assert_eq!(
+        String::from_utf8(out).unwrap(),
+        r#"{"expires":30000000000,"batch":64,"idle_heartbeat":5000000000}"#
+    );
+}
+
+#[test]
+fn pulls_overlap_and_never_exceed_the_window() {
+    let mut sim = Sim::new();
+    assert_eq!(sim.pulls(), [(1, 64)]);
+    sim.deliver(20, 1);
+    assert_eq!(sim.pulls(), [], "delivered, but held");
+    sim.settle(15, 1);
+    assert_eq!(sim.pulls(), [], "less than a quarter is free");
+    sim.settle(1, 1);
+    assert_eq!(sim.pulls(), [(2, 16)], "44 of the first pull are still to come");
+    assert_eq!((sim.scheduler.outstanding(), sim.scheduler.held()), (60, 4));
+}
+
+#[test]
+fn no_pull_while_too_many_bytes_are_held() {
+    let mut sim = Sim::new();
+    sim.pulls();
+    sim.deliver(64, 1000 / 64 + 1);
+    sim.settle(1, 1);
+    assert_eq!(sim.pulls(), []);
+    sim.settle(31, 1000 / 64 + 1);
+    assert_eq!(sim.pulls(), [(2, 32)]);
+}
+
+#[test]
+fn statuses() {
+    let refused = |code, reason: &str| PullStatus::Refused { code, reason: reason.into() };
+    let told = |code, reason: &str| Some(PullEvent::Refused { code, reason: reason.into() });
+    let no_one = "no such stream or consumer, or none that answers now";
+    // (status of pull 1 after 4 of its 64 messages, event, outstanding then, pulls at once, pulls after 100 ms)
+    for (status, event, outstanding, at_once, later) in [
+        (PullStatus::Heartbeat, None, 60, vec![], vec![]),
+        (PullStatus::Ended { left: 60 }, None, 0, vec![(2, 60)], vec![]),
+        (PullStatus::Ended { left: 0 }, None, 60, vec![], vec![]),
+        (PullStatus::Ended { left: u64::MAX }, None, 0, vec![(2, 60)], vec![]),
+        (PullStatus::AllOver, None, 0, vec![(2, 60)], vec![]),
+        (
+            refused(409, "Exceeded MaxWaiting"),
+            told(409, "Exceeded MaxWaiting"),
+            0,
+            vec![],
+            vec![(2, 60)],
+        ),
+        (refused(400, "Bad Request"), told(400, "Bad Request"), 0, vec![], vec![(2, 60)]),
+        (refused(404, "No Messages"), told(404, "No Messages"), 0, vec![], vec![(2, 60)]),
+        (refused(408, "Requests Pending"), told(408, "Requests Pending"), 0, vec![], vec![(2, 60)]),
+        (
+            refused(423, "Nats-Pin-Id mismatch"),
+            told(423, "Nats-Pin-Id mismatch"),
+            0,
+            vec![],
+            vec![(2, 60)],
+        ),
+        (PullStatus::NoResponders, told(503, no_one), 0, vec![], vec![(2, 60)]),
+        (
+            PullStatus::Gone { reason: "Consumer Deleted".into() },
+            Some(PullEvent::Gone { reason: "Consumer Deleted".into() }),
+            0,
+            vec![],
+            vec![],
+        ),
+    ] {
+        let mut sim = Sim::new();
+        sim.pulls();
+        sim.deliver(4, 1);
+        assert_eq!(sim.status(1, status.clone()), event, "{status:?}");
+        assert_eq!(sim.scheduler.outstanding(), outstanding, "{status:?}");
+        assert_eq!(sim.pulls(), at_once, "{status:?}");
+        sim.wait(RETRY_FIRST);
+        assert_eq!(sim.pulls(), later, "{status:?}");
+    }
+}
+
+#[test]
+fn statuses_of_pulls_that_are_over_or_made_up_count_nothing() {
+    let mut sim = Sim::new();
+    sim.pulls();
+    sim.status(1, PullStatus::AllOver);
+    assert_eq!(sim.pulls(), [(2, 64)]);
+    for id in [0, 1, 3, u64::MAX] {
+        assert_eq!(sim.status(id, PullStatus::Gone { reason: String::new() }), None);
+        assert_eq!(sim.scheduler.outstanding(), 64);
+    }
+}
+
+#[test]
+fn refusals_in_a_row_are_paced() {
+    let mut sim = Sim::new();
+    let mut attempts = 0;
+    while sim.now < sim.start + Duration::from_secs(60) {
+        for (id, _) in sim.pulls() {
+            attempts += 1;
+            sim.status(id, PullStatus::NoResponders);
+        }
+        sim.wait(Duration::from_millis(10));
+    }
+    assert!((15..=20).contains(&attempts), "{attempts}");
+}
+
+#[test]
+fn silence_means_that_our_pulls_are_lost() {
+    let mut sim = Sim::new();
+    assert_eq!(sim.scheduler.next_timeout(), None);
+    sim.pulls();
+    sim.wait(Duration::from_secs(9));
+    sim.status(1, PullStatus::Heartbeat);
+    sim.wait(Duration::from_secs(9));
+    assert_eq!(sim.scheduler.on_time(sim.now), None);
+    assert_eq!(sim.scheduler.next_timeout(), Some(sim.start + Duration::from_secs(19)));
+    sim.wait(Duration::from_secs(1));
+    assert_eq!(sim.scheduler.on_time(sim.now), Some(PullEvent::MissedHeartbeat));
+    assert_eq!(sim.pulls(), [(2, 64)]);
+}
+
+#[test]
+fn silence_means_nothing_while_nothing_is_outstanding() {
+    let mut sim = Sim::new();
+    sim.pulls();
+    sim.deliver(64, 1);
+    sim.wait(Duration::from_secs(3600));
+    assert_eq!(sim.scheduler.on_time(sim.now), None);
+    sim.settle(64, 1);
+    assert_eq!(sim.pulls().len(), 1);
+    assert_eq!(sim.scheduler.on_time(sim.now), None, "the silence before the pull does not count");
+}
+
+#[test]
+fn a_new_connection_starts_over_but_what_is_held_stays_held() {
+    let mut sim = Sim::new();
+    sim.pulls();
+    sim.deliver(10, 1);
+    sim.scheduler.on_reconnected(sim.now);
+    assert_eq!(sim.pulls(), [(2, 54)]);
+}
+
+#[test]
+fn a_stopped_scheduler_asks_no_more() {
+    let mut sim = Sim::new();
+    sim.scheduler.stop();
+    assert_eq!(sim.pulls(), []);
+    assert_eq!(sim.scheduler.next_timeout(), None);
+}
+
+#[test]
+fn the_window_opens_for_fast_handlers_and_closes_for_slow_ones() {
+    let mut sim = Sim::new();
+    sim.scheduler =
+        PullScheduler::new(PullConfig { messages: 10_000, bytes: usize::MAX, ..config() }, sim.now);
+    // A handler of 0.1 ms: the window doubles up to the whole.
+    for _ in 0..200 {
+        let asked: usize = sim.pulls().iter().map(|(_, batch)| batch).sum();
+        sim.deliver(asked, 1);
+        sim.wait(Duration::from_micros(100) * u32::try_from(asked).unwrap());
+        sim.settle(asked, 1);
+    }
+    assert_eq!(sim.scheduler.rate.window, 10_000);
+    // Now one of 100 ms: at 10 a second, 75 messages fill a quarter of the ack wait.
+    let asked: usize = sim.pulls().iter().map(|(_, batch)| batch).sum();
+    sim.deliver(asked, 1);
+    for _ in 0..10 {
+        sim.wait(Duration::from_millis(100));
+        sim.settle(1, 1);
+    }
+    assert_eq!(sim.scheduler.rate.window, 75);
+}
+
+mod model {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Whatever happens in whatever order: never more than the window, and the server can always be asked again.
+        #[test]
+        fn never_exceeds_and_never_stalls(steps in proptest::collection::vec((0u8..8, 0u64..70), 0..200)) {
+            let mut sim = Sim::new();
+            for (step, amount) in steps {
+                let batches = sim.pulls();
+                prop_assert!(batches.iter().all(|(_, batch)| *batch > 0));
+                prop_assert!(sim.scheduler.outstanding() + sim.scheduler.held() <= 64);
+                let count = usize::try_from(amount).unwrap();
+                match step {
+                    0..3 => sim.deliver(count.min(sim.scheduler.outstanding()), 1),
+                    3 => sim.settle(count.min(sim.scheduler.held()), 1),
+                    4 => drop(sim.status(amount, PullStatus::Ended { left: amount })),
+                    5 => drop(sim.status(amount, PullStatus::NoResponders)),
+                    6 => drop(sim.status(amount, PullStatus::AllOver)),
+                    _ => sim.scheduler.on_reconnected(sim.now),
+                }
+                sim.wait(Duration::from_millis(amount));
+            }
+            sim.settle(sim.scheduler.held(), 1);
+            sim.wait(Duration::from_secs(20));
+            sim.scheduler.on_time(sim.now);
+            sim.pulls();
+            prop_assert!(sim.scheduler.outstanding() > 0);
+        }
+    }
+}
