@@ -1,2 +1,59 @@
+//! Core NATS on one mio event loop per connection: no async runtime, no thread per subscription.
+//!
+//! A [`Client`] is a cheap handle. Behind it one reactor thread owns the socket; user threads only ever append
+//! encoded frames to its outbox, and wake it if it sleeps. What can be waited for is a `Future` and has `wait()`; what
+//! comes in a row is an `Iterator`, and a `Stream` for those who have an executor.
+//!
+//! ```no_run
+//! use jetlane_client::Client;
+//!
+//! let client = Client::connect("nats://127.0.0.1:4222")?;
+//! let mut greetings = client.subscribe("greet.*")?;
+//! client.publish("greet.world", b"hello")?;
+//! let message = greetings.next().expect("the connection is open");
+//! assert_eq!(message.payload(), b"hello");
+//! client.close(std::time::Duration::from_secs(1))?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! What a call promises is one of four things, and its docs say which: *queued* (in the outbox), *written* (given to the
+//! kernel), *flushed* (the server has processed it: [`Client::flush`]), or *stored* (JetStream, the layer above).
 #![forbid(unsafe_code)]
-//! Placeholder.
+
+mod arena;
+mod client;
+mod error;
+mod inbox;
+mod message;
+mod options;
+mod outbox;
+mod pending;
+mod queue;
+mod reactor;
+mod request;
+mod shared;
+mod sink;
+mod stats;
+mod subscribe;
+mod subscription;
+mod url;
+
+pub use arena::Arena;
+pub use client::Client;
+pub use error::{
+    CloseError, ConnectError, FlushError, PublishError, RequestError, SubmitError, SubscribeError,
+};
+pub use inbox::{Inbox, ReplySubject};
+pub use jetlane_proto as proto;
+pub use jetlane_proto::{
+    AsSubject, HeaderBlock, HeaderView, Headers, Limits, ServerInfo, Subject, SubjectFilter,
+};
+pub use message::{Message, MessageRef};
+pub use options::ConnectOptions;
+pub use pending::Pending;
+pub use request::Request;
+pub use sink::{CloseReason, Out, Sink, Unsent};
+pub use stats::{State, Stats};
+pub use subscribe::Subscribe;
+pub use subscription::{Nudger, SinkHandle, Subscription};
+pub use url::{ServerUrl, UrlError};

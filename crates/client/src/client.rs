@@ -1,0 +1,320 @@
+use std::fmt;
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use jetlane_proto::{AsSubject, HeaderBlock, Limits, ServerInfo, encode};
+use jetlane_ring::{Full, PendingRing, RingConfig};
+
+use crate::outbox::Command;
+use crate::pending::{Pending, pending};
+use crate::reactor::{self, ReactorThread};
+use crate::request::{Request, Requests};
+use crate::shared::Shared;
+use crate::stats::{State, Stats};
+use crate::{
+    CloseError, ConnectError, ConnectOptions, FlushError, PublishError, RequestError, SinkHandle,
+    SubmitError, Subscribe, SubscribeError, Subscription,
+};
+
+/// How long the last handle's drop lets queued frames be written, in the background.
+const DROP_GRACE: Duration = Duration::from_secs(1);
+
+/// A handle to a connection. Cloning is cheap, and all clones are the same connection.
+///
+/// Publishing appends to an outbox that the reactor thread writes; order among the calls of one thread is the order on the
+/// wire. When the connection is lost it is made anew; subscriptions are restored, and frames that were queued but not
+/// yet written are sent then. What was written and not confirmed may be lost, as core NATS promises *at most once*.
+///
+/// Dropping the last handle accepts nothing more, and writes what is queued in the background, for a second at most. To know what
+/// became of it, call [`Client::flush`] or [`Client::close`] first.
+#[derive(Clone)]
+pub struct Client {
+    handle: Arc<Handle>,
+}
+
+struct Handle {
+    shared: Arc<Shared>,
+    requests: OnceLock<Requests>,
+    reactor: ReactorThread,
+}
+
+impl Client {
+    /// Connects with the defaults of [`ConnectOptions`] and waits until the server has accepted us.
+    ///
+    /// # Errors
+    /// [`ConnectError`] says why not. Nothing is left behind then.
+    pub fn connect(url: &str) -> Result<Self, ConnectError> {
+        ConnectOptions::new().connect(url)
+    }
+
+    pub(crate) fn connect_with(url: &str, options: ConnectOptions) -> Result<Self, ConnectError> {
+        let (shared, reactor) = reactor::start(url, options)?;
+        let handle = Handle { shared, requests: OnceLock::new(), reactor };
+        Ok(Self { handle: Arc::new(handle) })
+    }
+
+    /// Queues a message. Waits while the outbox is full, for `Limits::publish_wait` at most.
+    ///
+    /// # Errors
+    /// [`PublishError`]; nothing is sent then.
+    #[inline]
+    pub fn publish(
+        &self,
+        subject: impl AsSubject,
+        payload: impl AsRef<[u8]>,
+    ) -> Result<(), PublishError> {
+        let (subject, payload) = (subject.as_subject()?, payload.as_ref());
+        self.check_size(payload.len())?;
+        Ok(self.submit(frame_len(subject, payload.len()), |out| {
+            encode::publish(out, subject.as_bytes(), b"", payload);
+            Ok::<_, PublishError>(())
+        })?)
+    }
+
+    /// Queues a message if there is room for it now.
+    ///
+    /// # Errors
+    /// [`PublishError`], with [`PublishError::Full`] if there is none; nothing is sent then.
+    #[inline]
+    pub fn try_publish(
+        &self,
+        subject: impl AsSubject,
+        payload: impl AsRef<[u8]>,
+    ) -> Result<(), PublishError> {
+        let (subject, payload) = (subject.as_subject()?, payload.as_ref());
+        self.check_size(payload.len())?;
+        Ok(self.try_submit(frame_len(subject, payload.len()), |out| {
+            encode::publish(out, subject.as_bytes(), b"", payload);
+            Ok::<_, PublishError>(())
+        })?)
+    }
+
+    /// As [`Client::publish`], with headers, and a reply subject if `reply` is given.
+    ///
+    /// # Errors
+    /// [`PublishError`]; nothing is sent then.
+    pub fn publish_with(
+        &self,
+        subject: impl AsSubject,
+        reply: Option<&str>,
+        headers: &impl HeaderBlock,
+        payload: impl AsRef<[u8]>,
+    ) -> Result<(), PublishError> {
+        let (subject, payload) = (subject.as_subject()?, payload.as_ref());
+        let reply = reply.map(|reply| reply.as_subject().map(str::as_bytes)).transpose()?;
+        let size = headers.encoded_len() + payload.len();
+        self.check_size(size)?;
+        Ok(self.submit(frame_len(subject, size), |out| {
+            let (subject, reply) = (subject.as_bytes(), reply.unwrap_or_default());
+            encode::publish_with_headers(out, subject, reply, headers, payload)
+        })?)
+    }
+
+    /// Sends a request and returns what waits for its first reply; `timeout` bounds the wait.
+    ///
+    /// # Errors
+    /// [`RequestError`] if it could not be queued; nothing is sent then.
+    pub fn request(
+        &self,
+        subject: impl AsSubject,
+        payload: impl AsRef<[u8]>,
+        timeout: Duration,
+    ) -> Result<Request, RequestError> {
+        let (subject, payload) =
+            (subject.as_subject().map_err(PublishError::from)?, payload.as_ref());
+        self.check_size(payload.len())?;
+        let requests = self.requests();
+        let deadline = Instant::now() + self.limits().publish_wait;
+        loop {
+            let claimed = self.submit(frame_len(subject, payload.len()), |out| {
+                let claim = requests.ring.claim(Requests::patience(timeout))?;
+                let reply = requests.inbox.subject(claim.token());
+                encode::publish(out, subject.as_bytes(), reply.as_bytes(), payload);
+                Ok::<_, Full>(claim.into_ticket())
+            });
+            match claimed {
+                Ok(ticket) => return Ok(Requests::into_request(ticket)),
+                Err(SubmitError::Full) => return Err(PublishError::Full.into()),
+                Err(SubmitError::Closed) => return Err(PublishError::Closed.into()),
+                Err(SubmitError::Encode(_)) if Instant::now() >= deadline => {
+                    return Err(RequestError::TooMany);
+                }
+                Err(SubmitError::Encode(_)) => requests.ring.wait_for_room(),
+            }
+        }
+    }
+
+    /// Subscribes to `filter` with a bounded queue; [`Client::subscription`] has the other ways.
+    ///
+    /// # Errors
+    /// [`SubscribeError`]; nothing is subscribed then.
+    pub fn subscribe(&self, filter: &str) -> Result<Subscription, SubscribeError> {
+        self.subscription(filter).queued()
+    }
+
+    /// Begins a subscription to `filter`.
+    pub fn subscription<'a>(&'a self, filter: &'a str) -> Subscribe<'a> {
+        Subscribe::new(self, filter)
+    }
+
+    /// A barrier: it comes when the server has processed everything that was queued before (a PING was answered by its PONG).
+    /// Asked for while the connection is down, it waits for the next one; but if the connection is lost after it was asked for, it fails:
+    /// what was written before may be lost.
+    pub fn flush(&self) -> Pending<Result<(), FlushError>> {
+        let (done, flushed) = pending();
+        let mut done = Some(done);
+        let queued = self.shared().command(|state| {
+            state.bytes.extend_from_slice(encode::PING);
+            if let Some(done) = done.take() {
+                state.commands.push(Command::Flush { done });
+            }
+            Ok(())
+        });
+        if let (Err(_), Some(done)) = (queued, done) {
+            done.resolve(Err(FlushError::Closed));
+        }
+        flushed
+    }
+
+    /// Accepts nothing more, writes what is queued, and closes the connection: when all is written, or after
+    /// `timeout`. All that waits (flushes, requests, subscriptions) ends. Waits until it is done.
+    ///
+    /// *Written* is not *flushed*: call [`Client::flush`] first to know that the server has it.
+    ///
+    /// # Errors
+    /// [`CloseError`] if frames were left unwritten.
+    pub fn close(&self, timeout: Duration) -> Result<(), CloseError> {
+        let now = Instant::now();
+        let far = Duration::from_secs(365 * 86_400);
+        self.shared().outbox.close(now.checked_add(timeout).unwrap_or(now + far));
+        self.shared().wake_now();
+        match self.handle.reactor.wait() {
+            0 => Ok(()),
+            unwritten => Err(CloseError { unwritten }),
+        }
+    }
+
+    /// What the server says of itself, newest first.
+    pub fn server_info(&self) -> Arc<ServerInfo> {
+        Arc::clone(&self.shared().info.lock())
+    }
+
+    /// The largest message that the server takes, headers included, in bytes.
+    #[inline]
+    pub fn max_payload(&self) -> usize {
+        self.shared().max_payload.load(Ordering::Relaxed)
+    }
+
+    /// Where the connection stands.
+    pub fn state(&self) -> State {
+        self.shared().counters.state()
+    }
+
+    /// Why the connection was lost last, or what the server complained of, in words.
+    pub fn last_error(&self) -> Option<String> {
+        self.shared().last_error.lock().clone()
+    }
+
+    /// What the connection has done so far.
+    pub fn stats(&self) -> Stats {
+        let published = self.shared().outbox.lock().published;
+        self.shared().counters.read(published)
+    }
+
+    /// The bounds of this connection.
+    pub fn limits(&self) -> &Limits {
+        &self.shared().limits
+    }
+
+    /// For layers that encode their own frames: appends what `encode` writes (whole frames, of about `len` bytes) to the
+    /// outbox, under its lock. Waits while it is full, for `Limits::publish_wait` at most. `encode` must not block, and
+    /// must leave the buffer as it was if it fails.
+    ///
+    /// # Errors
+    /// [`SubmitError`]; nothing is sent then.
+    #[inline]
+    pub fn submit<R, E>(
+        &self,
+        len: usize,
+        mut encode: impl FnMut(&mut Vec<u8>) -> Result<R, E>,
+    ) -> Result<R, SubmitError<E>> {
+        let mut deadline = None;
+        loop {
+            match self.try_submit(len, &mut encode) {
+                Err(SubmitError::Full) => {
+                    let wait = self.limits().publish_wait;
+                    let deadline = *deadline.get_or_insert_with(|| Instant::now() + wait);
+                    if !self.shared().outbox.wait_for_room(len, deadline) {
+                        return Err(SubmitError::Full);
+                    }
+                }
+                other => return other,
+            }
+        }
+    }
+
+    /// As [`Client::submit`], without waiting.
+    ///
+    /// # Errors
+    /// [`SubmitError`], with [`SubmitError::Full`] if there is no room now; nothing is sent then.
+    #[inline]
+    pub fn try_submit<R, E>(
+        &self,
+        len: usize,
+        encode: impl FnOnce(&mut Vec<u8>) -> Result<R, E>,
+    ) -> Result<R, SubmitError<E>> {
+        let shared = self.shared();
+        let result = shared.outbox.try_submit(len, encode)?;
+        shared.wake();
+        Ok(result)
+    }
+
+    /// Checks a message of `size` bytes, headers included, against the server's limit.
+    ///
+    /// # Errors
+    /// [`PublishError::TooLarge`].
+    #[inline]
+    pub fn check_size(&self, size: usize) -> Result<(), PublishError> {
+        let max = self.max_payload();
+        if size <= max { Ok(()) } else { Err(PublishError::TooLarge { size, max }) }
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.handle.shared
+    }
+
+    /// The inbox for replies, subscribed to when the first request is made.
+    fn requests(&self) -> &Requests {
+        self.handle.requests.get_or_init(|| {
+            let limit = self.limits().requests;
+            let ring = PendingRing::new(RingConfig { capacity: limit, window: limit });
+            let requests = Requests::new(ring);
+            if let Ok(handle) = self.subscription(&requests.inbox.filter()).sink(requests.sink()) {
+                // The inbox lives as long as the connection, and must not keep it open.
+                SinkHandle::forget(handle);
+            }
+            requests
+        })
+    }
+}
+
+/// About how long the frame of a publish is; what counts is the payload.
+#[inline]
+fn frame_len(subject: &str, size: usize) -> usize {
+    subject.len() + size + 64
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.shared.outbox.close(Instant::now() + DROP_GRACE);
+        self.shared.wake_now();
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("state", &self.state()).finish_non_exhaustive()
+    }
+}

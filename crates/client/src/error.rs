@@ -1,0 +1,260 @@
+//! What can go wrong, by call. Each message says whose fault it is and what to do.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use jetlane_proto::encode::HeaderLenError;
+use jetlane_proto::{NameError, ParseError, ServerError, SessionError, SubjectError};
+
+use crate::UrlError;
+
+/// Why no connection could be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// The URL is not one. The caller's fault.
+    #[error("the server URL {url:?} is not valid: {source}")]
+    Url {
+        /// The URL, without its credentials.
+        url: String,
+        /// What is wrong with it.
+        source: UrlError,
+    },
+    /// The host has no address.
+    #[error("the host {host:?} can not be resolved: check the name, and that DNS works")]
+    Resolve {
+        /// The host.
+        host: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Nobody listens at the address.
+    #[error("{address} refused the connection: check that nats-server runs there")]
+    Refused {
+        /// The address.
+        address: SocketAddr,
+    },
+    /// The connection could not be made or was lost during the handshake.
+    #[error("the connection to {address} failed")]
+    Io {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The server did not finish the handshake within the connect timeout.
+    #[error(
+        "{address} did not answer within {timeout:?}: check the address, and the network between"
+    )]
+    TimedOut {
+        /// The address.
+        address: SocketAddr,
+        /// The connect timeout.
+        timeout: Duration,
+    },
+    /// The server refused the credentials, or wants some. The caller's or the operator's fault.
+    #[error("{address}: {source}; check user, password or token")]
+    Authorization {
+        /// The address.
+        address: SocketAddr,
+        /// What the server said.
+        source: ServerError,
+    },
+    /// The server ended the handshake for another reason.
+    #[error("{address}: {source}")]
+    Server {
+        /// The address.
+        address: SocketAddr,
+        /// What the server said.
+        source: ServerError,
+    },
+    /// The server requires TLS, which this version does not speak yet.
+    #[error("{address} requires TLS, which this version of jetlane does not speak yet")]
+    TlsRequired {
+        /// The address.
+        address: SocketAddr,
+    },
+    /// The server has no headers (older than 2.2 or switched off), without which nothing here works.
+    #[error("{address} does not support headers: use nats-server 2.2 or newer with headers on")]
+    NoHeaders {
+        /// The address.
+        address: SocketAddr,
+    },
+    /// The peer broke the protocol: it may not be a NATS server.
+    #[error("{address} does not speak the NATS protocol: {reason}")]
+    Protocol {
+        /// The address.
+        address: SocketAddr,
+        /// What it did.
+        reason: String,
+    },
+    /// The event loop could not be set up.
+    #[error("the event loop could not be started")]
+    Reactor(#[source] io::Error),
+}
+
+/// Why a message was not queued. Nothing of it was or will be sent.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PublishError {
+    /// The subject can not be published to. The caller's fault.
+    #[error(transparent)]
+    Subject(#[from] SubjectError),
+    /// Headers and payload are larger than the server takes. The caller's fault.
+    #[error(
+        "the message has {size} bytes with its headers; the server takes {max} at most (max_payload)"
+    )]
+    TooLarge {
+        /// Headers and payload, in bytes.
+        size: usize,
+        /// The server's limit.
+        max: usize,
+    },
+    /// The header block wrote another number of bytes than it announced. A bug in its type.
+    #[error(transparent)]
+    Headers(#[from] HeaderLenError),
+    /// The outbox is full, and stayed so for `publish_wait` (with `try_publish`: is full now). The connection is down or
+    /// slower than the publishers.
+    #[error("the outbox is full: the connection is down, or slower than what is published")]
+    Full,
+    /// The connection was closed.
+    #[error("the connection is closed")]
+    Closed,
+}
+
+/// Why nothing was put into the outbox: by the layers above, which encode their own frames.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SubmitError<E> {
+    /// The encoder said no.
+    #[error(transparent)]
+    Encode(E),
+    /// As [`PublishError::Full`].
+    #[error("the outbox is full: the connection is down, or slower than what is published")]
+    Full,
+    /// As [`PublishError::Closed`].
+    #[error("the connection is closed")]
+    Closed,
+}
+
+impl<E: Into<PublishError>> From<SubmitError<E>> for PublishError {
+    fn from(error: SubmitError<E>) -> Self {
+        match error {
+            SubmitError::Encode(error) => error.into(),
+            SubmitError::Full => Self::Full,
+            SubmitError::Closed => Self::Closed,
+        }
+    }
+}
+
+/// Why nothing was subscribed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SubscribeError {
+    /// The filter is not one. The caller's fault.
+    #[error(transparent)]
+    Subject(#[from] SubjectError),
+    /// The queue group is no name. The caller's fault.
+    #[error("the queue group: {0}")]
+    Queue(#[from] NameError),
+    /// As many subscriptions as `Limits::subscriptions` exist.
+    #[error("the connection has {limit} subscriptions already, its limit")]
+    TooMany {
+        /// The limit.
+        limit: usize,
+    },
+    /// The outbox stayed full: see [`PublishError::Full`].
+    #[error("the outbox is full: the connection is down, or slower than what is published")]
+    Full,
+    /// The connection was closed.
+    #[error("the connection is closed")]
+    Closed,
+}
+
+/// Why a flush ended without its PONG. What was written before may or may not have been processed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum FlushError {
+    /// The connection was lost meanwhile.
+    #[error("the connection was lost before the server confirmed the flush")]
+    Disconnected,
+    /// The connection was closed.
+    #[error("the connection was closed before the server confirmed the flush")]
+    Closed,
+}
+
+/// Why a request has no reply.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RequestError {
+    /// It was not sent.
+    #[error(transparent)]
+    Publish(#[from] PublishError),
+    /// As many requests as `Limits::requests` wait for their reply, and stayed so for `publish_wait`.
+    #[error("too many requests wait for their reply")]
+    TooMany,
+    /// Nobody listens on the subject (status 503).
+    #[error("nobody listens on the subject of the request")]
+    NoResponders,
+    /// No reply came in time. It may have been received all the same.
+    #[error("no reply came in time")]
+    TimedOut,
+    /// The connection was lost before a reply came. It may have been received all the same.
+    #[error("the connection was lost before a reply came")]
+    Disconnected,
+    /// The connection was closed before a reply came.
+    #[error("the connection was closed before a reply came")]
+    Closed,
+}
+
+/// A close that did not get everything out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the connection was closed with {unwritten} bytes of queued frames unwritten")]
+pub struct CloseError {
+    /// Bytes of frames that were queued and never written.
+    pub unwritten: usize,
+}
+
+/// Why the reactor gave a connection up. Becomes a [`ConnectError`] on the first connect, and the reason of a reconnect later.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LinkError {
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    #[error(transparent)]
+    Parse(#[from] ParseError),
+    #[error("the server requires TLS")]
+    TlsRequired,
+    #[error("the server does not support headers")]
+    NoHeaders,
+}
+
+impl LinkError {
+    pub(crate) fn is_auth(&self) -> bool {
+        matches!(self, Self::Session(SessionError::Server(error)) if error.is_auth())
+    }
+
+    pub(crate) fn into_connect_error(self, address: SocketAddr, timeout: Duration) -> ConnectError {
+        match self {
+            Self::Io(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                ConnectError::Refused { address }
+            }
+            Self::Io(source) => ConnectError::Io { address, source },
+            Self::Session(SessionError::HandshakeTimeout) => {
+                ConnectError::TimedOut { address, timeout }
+            }
+            Self::Session(SessionError::Server(ServerError::TlsRequired)) | Self::TlsRequired => {
+                ConnectError::TlsRequired { address }
+            }
+            Self::Session(SessionError::Server(source)) if source.is_auth() => {
+                ConnectError::Authorization { address, source }
+            }
+            Self::Session(SessionError::Server(source)) => ConnectError::Server { address, source },
+            Self::NoHeaders => ConnectError::NoHeaders { address },
+            Self::Session(error) => ConnectError::Protocol { address, reason: error.to_string() },
+            Self::Parse(error) => ConnectError::Protocol { address, reason: error.to_string() },
+        }
+    }
+}

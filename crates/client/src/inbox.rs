@@ -1,0 +1,144 @@
+use jetlane_ring::Token;
+
+/// 32 digits that are all letters and numbers, so that a token is shifts and masks.
+const DIGITS: &[u8; 32] = b"0123456789ABCDEFGHIJKLMNOPQRSTUV";
+
+/// Slots are written with this many digits: 2^20 of them.
+const SLOT_DIGITS: usize = 4;
+
+/// Longest token: the slot, and an epoch of 32 bits.
+const MAX_TOKEN: usize = SLOT_DIGITS + 7;
+
+/// `_INBOX.` + 12 + `.`
+const PREFIX: usize = 20;
+
+/// The subjects of one long-lived subscription for answers: `_INBOX.<id>.<token>`.
+///
+/// The id is random (60 bits from the operating system), so nobody else can guess where our answers go. The token is that
+/// of a slot in a pending ring; slots are reused, and so are these subjects, which a server caches.
+#[derive(Clone, Copy, Debug)]
+pub struct Inbox {
+    prefix: [u8; PREFIX],
+}
+
+/// A reply subject of an [`Inbox`].
+#[derive(Clone, Copy, Debug)]
+pub struct ReplySubject {
+    bytes: [u8; PREFIX + MAX_TOKEN],
+    len: usize,
+}
+
+impl Inbox {
+    /// A new inbox with an id of its own.
+    pub fn new() -> Self {
+        let mut prefix = *b"_INBOX.____________.";
+        let mut random = [0u8; 12];
+        // Without randomness from the system ids could collide or be guessed; a seeded generator is still better than none.
+        if getrandom::fill(&mut random).is_err() {
+            random.fill_with(|| fastrand::u8(..));
+        }
+        for (digit, random) in prefix[7..19].iter_mut().zip(random) {
+            *digit = DIGITS[usize::from(random & 31)];
+        }
+        Self { prefix }
+    }
+
+    /// What to subscribe to for all answers.
+    pub fn filter(&self) -> String {
+        format!("{}*", String::from_utf8_lossy(&self.prefix))
+    }
+
+    /// What every subject of this inbox begins with.
+    pub fn prefix(&self) -> &[u8] {
+        &self.prefix
+    }
+
+    /// Where the answer to the question with `token` goes.
+    #[inline]
+    pub fn subject(&self, token: Token) -> ReplySubject {
+        let mut bytes = [0; PREFIX + MAX_TOKEN];
+        bytes[..PREFIX].copy_from_slice(&self.prefix);
+        for digit in 0..SLOT_DIGITS {
+            let shift = 5 * (SLOT_DIGITS - 1 - digit);
+            bytes[PREFIX + digit] = DIGITS[(token.slot >> shift) as usize & 31];
+        }
+        let mut len = PREFIX + SLOT_DIGITS;
+        // Nearly every slot is in its first epoch, which is not written.
+        let mut epoch = token.epoch;
+        while epoch != 0 {
+            bytes[len] = DIGITS[epoch as usize & 31];
+            epoch >>= 5;
+            len += 1;
+        }
+        ReplySubject { bytes, len }
+    }
+
+    /// The token in a subject of this inbox. `None` if it is not one of ours.
+    #[inline]
+    pub fn token(&self, subject: &[u8]) -> Option<Token> {
+        let token = subject.strip_prefix(&self.prefix)?;
+        let (slot, epoch) = token.split_at_checked(SLOT_DIGITS)?;
+        if epoch.len() > MAX_TOKEN - SLOT_DIGITS || epoch.last() == Some(&b'0') {
+            return None;
+        }
+        let slot = slot.iter().try_fold(0, |slot, &byte| Some(slot << 5 | digit(byte)?))?;
+        let epoch = epoch.iter().rev().try_fold(0u32, |epoch, &byte| {
+            (epoch >> 27 == 0).then_some(())?;
+            Some(epoch << 5 | digit(byte)?)
+        })?;
+        Some(Token { slot, epoch })
+    }
+}
+
+impl Default for Inbox {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl ReplySubject {
+    /// The subject.
+    #[inline]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+}
+
+#[inline]
+fn digit(byte: u8) -> Option<u32> {
+    match byte {
+        b'0'..=b'9' => Some(u32::from(byte - b'0')),
+        b'A'..=b'V' => Some(u32::from(byte - b'A') + 10),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_come_back() {
+        let inbox = Inbox::new();
+        for slot in [0, 1, 31, 32, 999, 65_535, (1 << 20) - 1] {
+            for epoch in [0, 1, 31, 32, 1023, 1024, u32::MAX - 1, u32::MAX] {
+                let token = Token { slot, epoch };
+                assert_eq!(inbox.token(inbox.subject(token).as_bytes()), Some(token));
+            }
+        }
+        let first = inbox.subject(Token { slot: 0, epoch: 0 });
+        assert_eq!(first.as_bytes().len(), 24, "the usual subject is short");
+    }
+
+    #[test]
+    fn only_our_own_subjects_have_a_token() {
+        let inbox = Inbox::new();
+        let prefix = String::from_utf8_lossy(inbox.prefix()).into_owned();
+        for token in
+            ["", "000", "000!", "00w0", "000000000000", "0000VVVVVVV", "00000", "0000-1", "0000.1"]
+        {
+            assert_eq!(inbox.token(format!("{prefix}{token}").as_bytes()), None, "{token}");
+        }
+        assert_eq!(inbox.token(Inbox::new().subject(Token { slot: 0, epoch: 0 }).as_bytes()), None);
+    }
+}

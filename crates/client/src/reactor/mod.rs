@@ -1,0 +1,378 @@
+//! The loop behind a connection. It alone touches the socket and reads the clock.
+//!
+//! [`Reactor`] is a plain struct: [`Reactor::turn`] does what there is to do, sleeping for it no longer than told. A thread of
+//! ours drives it for a `Client`. Every turn goes the same way: take what user threads left, write, sleep or look, read,
+//! keep the times.
+
+mod input;
+mod link;
+mod routes;
+mod thread;
+
+use std::io::ErrorKind;
+use std::mem;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jetlane_proto::{Connect, SessionTimeout, encode};
+use mio::{Events, Poll};
+
+use crate::error::LinkError;
+use crate::options::ConnectOptions;
+use crate::outbox::Command;
+use crate::pending::Resolver;
+use crate::shared::Shared;
+use crate::sink::{CloseReason, Out, Unsent, keep_publishes};
+use crate::stats::{State, count};
+use crate::{ConnectError, FlushError};
+
+use link::Link;
+pub(crate) use routes::Route;
+use routes::Routes;
+pub(crate) use thread::{ReactorThread, start};
+
+/// The longest sleep: nothing here needs one, but a missed wake-up would end with it.
+const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+
+/// A connection that stood this long was a good one: the next attempt comes at once again.
+const STEADY: Duration = Duration::from_secs(5);
+
+pub(crate) struct Reactor {
+    poll: Poll,
+    events: Events,
+    shared: Arc<Shared>,
+    options: ConnectOptions,
+    connect: Connect,
+    addresses: Vec<SocketAddr>,
+    link: Option<Link>,
+    /// The address to try next, of `addresses`, counting on and on.
+    attempt: usize,
+    /// Attempts since the last connection that stood.
+    failures: u32,
+    /// Refusals of our credentials since the last connection that stood.
+    auth_failures: u32,
+    /// When to try again, while there is no link.
+    retry_at: Option<Instant>,
+    /// Who waits for the first connect.
+    first: Option<Resolver<Result<(), ConnectError>>>,
+    routes: Routes,
+    /// Publishes that a lost connection left unwritten; sent first on the next one.
+    backlog: Vec<u8>,
+    /// Flushes asked for while there was no connection.
+    flushes: Vec<Resolver<Result<(), FlushError>>>,
+    commands: Vec<Command>,
+    now: Instant,
+}
+
+/// Whether the loop goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    Again,
+    /// The connection is closed for good, with this many bytes unwritten.
+    Over {
+        unwritten: usize,
+    },
+}
+
+impl Reactor {
+    /// One turn: never longer than `most` asleep.
+    pub(crate) fn turn(&mut self, most: Duration) -> Turn {
+        self.take_outbox();
+        self.write();
+        if let Some(over) = self.closed() {
+            return over;
+        }
+        self.sleep(most);
+        self.now = Instant::now();
+        self.read();
+        self.keep_times();
+        Turn::Again
+    }
+
+    /// Takes what user threads left: all of it if it can be written now, else the commands only.
+    fn take_outbox(&mut self) {
+        let mut commands = mem::take(&mut self.commands);
+        match &mut self.link {
+            Some(link) if link.is_ready() => {
+                if link.out.is_empty() {
+                    self.shared.outbox.take(&mut link.out, &mut commands);
+                }
+            }
+            _ => self.shared.outbox.take_commands(&mut commands),
+        }
+        for command in commands.drain(..) {
+            self.obey(command);
+        }
+        self.commands = commands;
+        self.end_turn_of_sinks();
+    }
+
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::Subscribe { sid, route } => {
+                let Self { routes, link, backlog, now, .. } = self;
+                let mut out = out_of(link, backlog, *now);
+                routes.insert(sid, route);
+                if out.connected {
+                    routes.connect_one(sid, &mut out);
+                }
+            }
+            Command::Unsubscribe { sid } => {
+                if let Some(mut route) = self.routes.remove(sid) {
+                    route.sink.closed(CloseReason::Unsubscribed);
+                    self.shared.outbox.lock().sids.give_back(sid);
+                }
+            }
+            Command::Nudge { sid } => self.routes.touch(sid),
+            Command::Flush { done } => match &mut self.link {
+                Some(link) if link.is_ready() => link.session.on_flush_sent(done),
+                _ => self.flushes.push(done),
+            },
+        }
+    }
+
+    /// Lets every sink that had messages or a nudge finish its batch.
+    fn end_turn_of_sinks(&mut self) {
+        let Self { routes, link, backlog, now, .. } = self;
+        let mut out = out_of(link, backlog, *now);
+        routes.end_turn(&mut out);
+    }
+
+    fn write(&mut self) {
+        let Some(link) = &mut self.link else { return };
+        match link.write() {
+            Ok(written) => count(&self.shared.counters.bytes_out, written as u64),
+            Err(error) => self.lost(error.into()),
+        }
+    }
+
+    fn read(&mut self) {
+        let Self { link: Some(link), routes, shared, now, .. } = self else { return };
+        let progress = match link.read(routes, shared, *now) {
+            Ok(progress) => progress,
+            Err(error) => return self.lost(error),
+        };
+        if progress.greeted {
+            encode::connect(&mut link.out, &self.connect.to_json());
+            link.out.extend_from_slice(encode::PING);
+        }
+        if progress.ready {
+            self.on_ready();
+        }
+        self.end_turn_of_sinks();
+        if let Some(link) = &mut self.link {
+            link.flushed.drain(..).for_each(|done| done.resolve(Ok(())));
+        }
+    }
+
+    /// The handshake has ended: everything goes out again, in the order that was promised.
+    fn on_ready(&mut self) {
+        self.shared.counters.set_state(State::Connected);
+        if self.first.is_none() {
+            count(&self.shared.counters.reconnects, 1);
+        }
+        // What was queued while there was no connection. Its SUBs and UNSUBs become part of the routes.
+        let (mut queued, mut commands) = (Vec::new(), Vec::new());
+        self.shared.outbox.take(&mut queued, &mut commands);
+        for command in commands {
+            match command {
+                Command::Flush { done } => self.flushes.push(done),
+                Command::Subscribe { sid, route } => self.routes.insert(sid, route),
+                other => self.obey(other),
+            }
+        }
+        let Some(link) = &mut self.link else { return };
+        self.shared.set_info(link.session.info());
+        // Subscriptions first, so that the answers to what follows find them.
+        self.routes.restore(&mut link.out);
+        link.out.append(&mut self.backlog);
+        keep_publishes(&mut link.out, &queued);
+        self.routes.connected(&mut Out { bytes: &mut link.out, now: self.now, connected: true });
+        for done in self.flushes.drain(..) {
+            link.out.extend_from_slice(encode::PING);
+            link.session.on_flush_sent(done);
+        }
+        if let Some(first) = self.first.take() {
+            first.resolve(Ok(()));
+        }
+    }
+
+    /// The link is lost: settles what died with it, and plans the next attempt.
+    fn lost(&mut self, error: LinkError) {
+        let Some(mut link) = self.link.take() else { return };
+        link.shut(&self.poll);
+        // What the last read brought before it failed is handed on as well.
+        self.end_turn_of_sinks();
+        link.flushed.drain(..).for_each(|done| done.resolve(Ok(())));
+        if link.is_ready() {
+            self.disconnect(&mut link);
+            // A server that takes us and drops us at once is to be tried as rarely as one that does not take us.
+            if link.age(self.now) >= STEADY {
+                (self.failures, self.auth_failures) = (0, 0);
+            }
+        }
+        self.failed(link.address, error);
+    }
+
+    /// A connection to `address` ended or did not come to be: plans the next attempt.
+    fn failed(&mut self, address: SocketAddr, error: LinkError) {
+        self.failures = self.failures.saturating_add(1);
+        self.auth_failures = if error.is_auth() { self.auth_failures + 1 } else { 0 };
+        *self.shared.last_error.lock() = Some(error.to_string());
+        let more_addresses = (self.failures as usize) < self.addresses.len();
+        match self.first.take_if(|_| !more_addresses) {
+            Some(first) => {
+                let timeout = self.options.session.handshake_timeout;
+                first.resolve(Err(error.into_connect_error(address, timeout)));
+                self.shared.outbox.close(self.now);
+            }
+            // The same credentials will not be accepted the third time either.
+            None if self.auth_failures >= 2 => self.shared.outbox.close(self.now),
+            None => {
+                let wait = self.options.backoff.delay(self.failures - 1, fastrand::u32(..));
+                self.retry_at = Some(self.now + wait);
+            }
+        }
+    }
+
+    /// Settles what died with a connection that stood. While the outbox is locked nobody can publish, so what is in it or
+    /// in the backlog now is exactly what will still be sent.
+    fn disconnect(&mut self, link: &mut Link) {
+        self.shared.counters.set_state(State::Reconnecting);
+        for done in link.session.take_flushes() {
+            done.resolve(Err(FlushError::Disconnected));
+        }
+        let mut outbox = self.shared.outbox.lock();
+        let unsent = &mut self.backlog;
+        keep_publishes(unsent, link.unwritten_frames());
+        keep_publishes(unsent, &outbox.bytes);
+        outbox.bytes.clear();
+        self.routes.disconnected(&mut Unsent { bytes: unsent });
+        self.shared.outbox.notify_room(&outbox);
+    }
+
+    /// Whether all is over: closed, and nothing left to write, or no time left to write it.
+    fn closed(&mut self) -> Option<Turn> {
+        let outbox = self.shared.outbox.lock();
+        let deadline = outbox.closing?;
+        let in_link = self.link.as_ref().map_or(0, Link::unwritten);
+        let unwritten = in_link + self.backlog.len() + outbox.bytes.len();
+        drop(outbox);
+        (unwritten == 0 || Instant::now() >= deadline).then(|| {
+            self.end(CloseReason::ConnectionClosed);
+            Turn::Over { unwritten }
+        })
+    }
+
+    /// Ends all that waits.
+    pub(crate) fn end(&mut self, reason: CloseReason) {
+        self.shared.outbox.close(self.now);
+        self.shared.counters.set_state(State::Closed);
+        let mut commands = Vec::new();
+        self.shared.outbox.take_commands(&mut commands);
+        for command in commands {
+            self.obey(command);
+        }
+        let flushes = mem::take(&mut self.flushes);
+        if let Some(mut link) = self.link.take() {
+            for done in link.session.take_flushes() {
+                done.resolve(Err(FlushError::Closed));
+            }
+            link.shut(&self.poll);
+        }
+        for done in flushes {
+            done.resolve(Err(FlushError::Closed));
+        }
+        self.routes.close(reason);
+        if let Some(first) = self.first.take() {
+            let gone = std::io::Error::other("the reactor ended");
+            first.resolve(Err(ConnectError::Reactor(gone)));
+        }
+    }
+
+    /// Sleeps until something happens, unless there is something to do.
+    fn sleep(&mut self, most: Duration) {
+        let busy = self.link.as_ref().is_some_and(|link| link.must_read || link.can_write_more());
+        let timeout = if busy { Duration::ZERO } else { self.next_timeout().min(most) };
+        if timeout > Duration::ZERO {
+            self.shared.gate.falls_asleep();
+        }
+        // The last look, under the lock that every producer takes before it asks the gate.
+        let timeout = if timeout > Duration::ZERO && self.outbox_wants_us() {
+            Duration::ZERO
+        } else {
+            timeout
+        };
+        match self.poll.poll(&mut self.events, Some(timeout)) {
+            Ok(()) => {}
+            // A signal: this turn has no events, the next one will have them.
+            Err(error) if error.kind() == ErrorKind::Interrupted => self.events.clear(),
+            Err(error) => self.lost(error.into()),
+        }
+        self.shared.gate.wakes_up();
+        for event in &self.events {
+            if let Some(link) = &mut self.link
+                && event.token() == link.token
+            {
+                link.read_closed |= event.is_read_closed() || event.is_error();
+                link.must_read |= event.is_readable() || link.read_closed;
+                link.writable |= event.is_writable() || event.is_write_closed();
+            }
+        }
+    }
+
+    fn outbox_wants_us(&self) -> bool {
+        let outbox = self.shared.outbox.lock();
+        let can_write =
+            self.link.as_ref().is_some_and(|link| link.is_ready() && link.out.is_empty());
+        !outbox.commands.is_empty() || (can_write && !outbox.bytes.is_empty())
+    }
+
+    fn next_timeout(&mut self) -> Duration {
+        let now = Instant::now();
+        let session = self.link.as_ref().map(|link| link.session.next_timeout());
+        let closing = self.shared.outbox.lock().closing;
+        let sinks = self.routes.next_timeout(now);
+        [session, self.retry_at, closing, sinks]
+            .into_iter()
+            .flatten()
+            .map(|at| at.saturating_duration_since(now))
+            .min()
+            .unwrap_or(LONGEST_SLEEP)
+    }
+
+    fn keep_times(&mut self) {
+        if self.retry_at.is_some_and(|at| self.now >= at) {
+            self.retry_at = None;
+            self.dial();
+        }
+        if let Some(link) = &mut self.link {
+            match link.session.on_time(self.now) {
+                Ok(SessionTimeout::None) => {}
+                Ok(SessionTimeout::Ping) => link.out.extend_from_slice(encode::PING),
+                Err(error) => self.lost(error.into()),
+            }
+        }
+        let Self { routes, link, backlog, now, .. } = self;
+        routes.on_time(&mut out_of(link, backlog, *now));
+    }
+
+    /// Tries the next address.
+    fn dial(&mut self) {
+        let address = self.addresses[self.attempt % self.addresses.len()];
+        self.attempt += 1;
+        match Link::open(&self.poll, address, &self.options, self.attempt, self.now) {
+            Ok(link) => self.link = Some(link),
+            Err(error) => self.failed(address, error.into()),
+        }
+    }
+}
+
+/// Where sinks write to: behind what the connection writes now, or what the next one will write first.
+fn out_of<'a>(link: &'a mut Option<Link>, backlog: &'a mut Vec<u8>, now: Instant) -> Out<'a> {
+    match link {
+        Some(link) if link.is_ready() => Out { bytes: &mut link.out, now, connected: true },
+        _ => Out { bytes: backlog, now, connected: false },
+    }
+}

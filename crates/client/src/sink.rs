@@ -1,0 +1,130 @@
+use std::any::Any;
+use std::time::Instant;
+
+use jetlane_proto::{encode, outbound};
+
+use crate::MessageRef;
+
+/// Takes the messages of a subscription on the reactor thread.
+///
+/// A sink must not block: the whole connection waits for it. It gets each message by reference; what it keeps it copies
+/// (see [`crate::Arena`]). Then, once a turn, [`Sink::turn_end`]: the place to hand on a batch and wake others once.
+///
+/// Sinks are how the layers above take their traffic; applications mostly want [`crate::Client::subscribe`].
+pub trait Sink: Any + Send {
+    /// A message.
+    fn message(&mut self, message: &MessageRef<'_>, out: &mut Out<'_>);
+
+    /// All messages of this turn were handed over, or somebody nudged ([`crate::SinkHandle::nudge`]).
+    fn turn_end(&mut self, out: &mut Out<'_>) {
+        let _ = out;
+    }
+
+    /// The connection was lost. `unsent` are the publishes that will still be sent, on the next one.
+    fn disconnected(&mut self, unsent: &mut Unsent<'_>) {
+        let _ = unsent;
+    }
+
+    /// A new connection stands, and the subscription is restored. Also called when a subscription is made.
+    fn connected(&mut self, out: &mut Out<'_>) {
+        let _ = out;
+    }
+
+    /// True if this sink has timeouts. Asked once, when the subscription is made.
+    fn is_timed(&self) -> bool {
+        false
+    }
+
+    /// When [`Sink::timeout`] should be called; asked in every turn of the reactor if [`Sink::is_timed`].
+    fn next_timeout(&mut self, now: Instant) -> Option<Instant> {
+        let _ = now;
+        None
+    }
+
+    /// The time that [`Sink::next_timeout`] gave has come.
+    fn timeout(&mut self, out: &mut Out<'_>) {
+        let _ = out;
+    }
+
+    /// The subscription is over; nothing is called after this.
+    fn closed(&mut self, reason: CloseReason) {
+        let _ = reason;
+    }
+}
+
+/// Why a subscription is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CloseReason {
+    /// Its handle was dropped.
+    Unsubscribed,
+    /// The connection was closed.
+    ConnectionClosed,
+    /// The reactor died of a panic. A bug in jetlane, or in a sink.
+    ReactorDied,
+}
+
+/// What a sink can do on the reactor thread: append frames right behind those being written, without any lock.
+#[derive(Debug)]
+pub struct Out<'a> {
+    pub(crate) bytes: &'a mut Vec<u8>,
+    pub(crate) now: Instant,
+    pub(crate) connected: bool,
+}
+
+impl Out<'_> {
+    /// The time of this turn.
+    pub fn now(&self) -> Instant {
+        self.now
+    }
+
+    /// True while the connection stands. What is published while it does not is sent when it does again.
+    pub fn is_connected(&self) -> bool {
+        self.connected
+    }
+
+    /// Appends a publish. `subject` and `reply` must be valid; `reply` may be empty.
+    #[inline]
+    pub fn publish(&mut self, subject: &[u8], reply: &[u8], payload: &[u8]) {
+        encode::publish(self.bytes, subject, reply, payload);
+    }
+}
+
+/// The publishes that were queued and not written when a connection was lost. They will be sent on the next one, in
+/// order, unless a sink takes them out.
+#[derive(Debug)]
+pub struct Unsent<'a> {
+    /// Whole PUB and HPUB frames, nothing else.
+    pub(crate) bytes: &'a mut Vec<u8>,
+}
+
+impl Unsent<'_> {
+    /// The reply subjects of those that have one, in order.
+    pub fn replies(&self) -> impl Iterator<Item = &[u8]> {
+        let bytes: &[u8] = self.bytes;
+        outbound::frames(bytes).filter_map(move |frame| {
+            let reply = frame.publish_reply?.of(bytes);
+            (!reply.is_empty()).then_some(reply)
+        })
+    }
+
+    /// Takes out those whose reply subject (empty if there is none) does not please `keep`.
+    pub fn retain(&mut self, mut keep: impl FnMut(&[u8]) -> bool) {
+        let bytes = std::mem::take(self.bytes);
+        self.bytes.reserve(bytes.len());
+        for frame in outbound::frames(&bytes) {
+            if frame.publish_reply.is_some_and(|reply| keep(reply.of(&bytes))) {
+                self.bytes.extend_from_slice(&bytes[frame.range]);
+            }
+        }
+    }
+}
+
+/// Appends the publishes among the frames in `bytes` to `unsent`. Other frames belong to the lost connection.
+pub(crate) fn keep_publishes(unsent: &mut Vec<u8>, bytes: &[u8]) {
+    for frame in outbound::frames(bytes) {
+        if frame.publish_reply.is_some() {
+            unsent.extend_from_slice(&bytes[frame.range]);
+        }
+    }
+}

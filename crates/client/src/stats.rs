@@ -1,0 +1,83 @@
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+
+/// Where a connection stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum State {
+    /// The server is there.
+    Connected,
+    /// The connection was lost and is being made anew. What is published is queued.
+    Reconnecting,
+    /// Closed for good.
+    Closed,
+}
+
+/// What a connection has done since it was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Messages queued to be published (with JetStream acks and pulls queued by user threads).
+    pub messages_out: u64,
+    /// Bytes written to sockets.
+    pub bytes_out: u64,
+    /// Messages received, known subscription or not.
+    pub messages_in: u64,
+    /// Bytes read from sockets.
+    pub bytes_in: u64,
+    /// How often the connection was made anew.
+    pub reconnects: u64,
+    /// Messages that a queued subscription had no room for.
+    pub dropped: u64,
+    /// Panics of inline callbacks, contained.
+    pub callback_panics: u64,
+}
+
+/// The counters, written by the reactor (and by sinks on its thread) only.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) bytes_out: AtomicU64,
+    pub(crate) messages_in: AtomicU64,
+    pub(crate) bytes_in: AtomicU64,
+    pub(crate) reconnects: AtomicU64,
+    pub(crate) dropped: AtomicU64,
+    pub(crate) callback_panics: AtomicU64,
+    state: AtomicU8,
+}
+
+/// Adds to a counter that only this thread writes: no locked instruction.
+#[inline]
+pub(crate) fn count(counter: &AtomicU64, more: u64) {
+    counter.store(counter.load(Ordering::Relaxed) + more, Ordering::Relaxed);
+}
+
+impl Counters {
+    pub(crate) fn read(&self, messages_out: u64) -> Stats {
+        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Stats {
+            messages_out,
+            bytes_out: load(&self.bytes_out),
+            messages_in: load(&self.messages_in),
+            bytes_in: load(&self.bytes_in),
+            reconnects: load(&self.reconnects),
+            dropped: load(&self.dropped),
+            callback_panics: load(&self.callback_panics),
+        }
+    }
+
+    pub(crate) fn state(&self) -> State {
+        match self.state.load(Ordering::Acquire) {
+            0 => State::Reconnecting,
+            1 => State::Connected,
+            _ => State::Closed,
+        }
+    }
+
+    pub(crate) fn set_state(&self, state: State) {
+        let code = match state {
+            State::Reconnecting => 0,
+            State::Connected => 1,
+            State::Closed => 2,
+        };
+        self.state.store(code, Ordering::Release);
+    }
+}

@@ -1,0 +1,108 @@
+use std::fmt;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use jetlane_proto::{check_name, encode};
+
+use crate::outbox::{Closed, Command};
+use crate::queue::queue;
+use crate::reactor::Route;
+use crate::shared::Shared;
+use crate::sink::{Out, Sink};
+use crate::stats::count;
+use crate::{Client, MessageRef, SinkHandle, SubjectFilter, SubscribeError, Subscription};
+
+/// A subscription about to be made: set it up, then choose how its messages are taken.
+///
+/// *queued*: a bounded queue that you read on your own thread or task. *inline*: a callback on the reactor thread, with
+/// borrowed bytes, for the lowest latency. *sink*: for layers that take whole batches.
+#[derive(Debug)]
+#[must_use = "nothing is subscribed before queued, inline or sink is called"]
+pub struct Subscribe<'a> {
+    client: &'a Client,
+    filter: &'a str,
+    group: &'a str,
+}
+
+impl<'a> Subscribe<'a> {
+    pub(crate) fn new(client: &'a Client, filter: &'a str) -> Self {
+        Self { client, filter, group: "" }
+    }
+
+    /// Shares the messages with all others that subscribe with the same queue group: each goes to one of them.
+    pub fn queue_group(mut self, group: &'a str) -> Self {
+        self.group = group;
+        self
+    }
+
+    /// Subscribes with a bounded queue.
+    ///
+    /// # Errors
+    /// [`SubscribeError`]; nothing is subscribed then.
+    pub fn queued(self) -> Result<Subscription, SubscribeError> {
+        let shared = self.client.shared();
+        let (sink, reader) = queue(&shared.limits, Arc::clone(shared));
+        let handle = self.sink(sink)?;
+        Ok(Subscription::new(reader, handle))
+    }
+
+    /// Subscribes with a callback on the reactor thread. It must not block, since the whole connection waits for it;
+    /// a panic is contained and counted, and the next message calls it again.
+    ///
+    /// # Errors
+    /// [`SubscribeError`]; nothing is subscribed then.
+    pub fn inline(
+        self,
+        callback: impl FnMut(&MessageRef<'_>) + Send + 'static,
+    ) -> Result<SinkHandle, SubscribeError> {
+        let shared = Arc::clone(self.client.shared());
+        self.sink(Inline { callback, shared })
+    }
+
+    /// Subscribes with a sink.
+    ///
+    /// # Errors
+    /// [`SubscribeError`]; nothing is subscribed then.
+    pub fn sink(self, sink: impl Sink) -> Result<SinkHandle, SubscribeError> {
+        let Self { client, filter, group } = self;
+        let filter = SubjectFilter::new(filter)?;
+        if !group.is_empty() {
+            check_name(group)?;
+        }
+        let shared = client.shared();
+        let made = shared.command(|state| {
+            let Some(sid) = state.sids.take() else { return Ok(None) };
+            encode::subscribe(&mut state.bytes, filter.as_str().as_bytes(), group.as_bytes(), sid);
+            let route = Route::new(sid, filter, group, Box::new(sink));
+            state.commands.push(Command::Subscribe { sid, route });
+            Ok(Some(sid))
+        });
+        match made {
+            Ok(Some(sid)) => Ok(SinkHandle::new(sid, client.clone())),
+            Ok(None) => Err(SubscribeError::TooMany { limit: shared.limits.subscriptions }),
+            Err(Closed) => Err(SubscribeError::Closed),
+        }
+    }
+}
+
+struct Inline<F> {
+    callback: F,
+    shared: Arc<Shared>,
+}
+
+impl<F: FnMut(&MessageRef<'_>) + Send + 'static> Sink for Inline<F> {
+    #[inline]
+    fn message(&mut self, message: &MessageRef<'_>, _: &mut Out<'_>) {
+        // The callback is called again after a panic: what it left behind is its own business.
+        let called = std::panic::catch_unwind(AssertUnwindSafe(|| (self.callback)(message)));
+        if called.is_err() {
+            count(&self.shared.counters.callback_panics, 1);
+        }
+    }
+}
+
+impl<F> fmt::Debug for Inline<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Inline")
+    }
+}

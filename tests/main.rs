@@ -1,0 +1,4 @@
+//! Integration tests of jetlane: every one against a real nats-server of its own, on a port of its own.
+
+#[path = "core.rs"]
+mod core_nats;
