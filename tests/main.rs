@@ -2,3 +2,5 @@
 
 #[path = "core.rs"]
 mod core_nats;
+#[path = "jetstream.rs"]
+mod jetstream;

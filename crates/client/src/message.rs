@@ -2,7 +2,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use bytes::Bytes;
-use jetlane_proto::{HeaderView, MessageFrame, Span};
+use jetlane_proto::{Frame, HeaderView, Limits, MessageFrame, Parser, Span, Step};
 
 use crate::Arena;
 
@@ -26,6 +26,16 @@ impl<'a> MessageRef<'a> {
     #[inline]
     pub(crate) fn new(frame: &'a [u8], at: MessageFrame) -> Self {
         Self { frame, at }
+    }
+
+    /// Reads a whole MSG or HMSG frame, and nothing else: for tests of sinks.
+    pub fn read(frame: &'a [u8]) -> Option<Self> {
+        match Parser::new(&Limits::default()).next(frame) {
+            Ok(Step::Frame(Frame::Message(at), len)) if len == frame.len() => {
+                Some(Self { frame, at })
+            }
+            _ => None,
+        }
     }
 
     /// The subject it was published to. Usually UTF-8, but a server does not check.

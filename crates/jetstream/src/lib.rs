@@ -1,2 +1,42 @@
+//! JetStream: streams, consumers, acknowledged publishing, and pull consumption.
+//!
+//! ```no_run
+//! use jetlane_client::Client;
+//! use jetlane_jetstream::{ConsumerConfig, JetStream, StreamConfig};
+//!
+//! let js = JetStream::new(Client::connect("nats://127.0.0.1:4222")?)?;
+//! js.create_stream(&StreamConfig::new("ORDERS").subject("order.>")).wait()?;
+//!
+//! // Returns at once; the ticket ends as Stored, Rejected or Unknown, always.
+//! let ticket = js.publish("order.created", b"{}")?;
+//! println!("stored at {}", ticket.wait()?.sequence);
+//!
+//! let consumer = js.create_consumer("ORDERS", &ConsumerConfig::durable("billing")).wait()?;
+//! for message in js.consume(&consumer).queued()? {
+//!     println!("{} at {}", message.subject(), message.delivery().stream_sequence);
+//!     message.ack();
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Requests to the JetStream API are for set-up; nothing on the way of a message makes one.
 #![forbid(unsafe_code)]
-//! Placeholder.
+
+mod api;
+mod consume;
+mod consumer;
+mod context;
+mod publish;
+mod stream;
+mod wire;
+
+pub use api::{ApiCall, ApiError};
+pub use consume::{
+    Consume, ConsumeError, Consumption, Held, JsMessage, Messages, Receipt, Settle, Settled,
+    Settlement, Settler, Taker,
+};
+pub use consumer::{AckPolicy, ConsumerConfig, ConsumerInfo, DeliverPolicy, SequencePair};
+pub use context::{Deleted, JetStream, JetStreamOptions, StreamNames};
+pub use jetlane_client::proto::jetstream::{Delivery, PullEvent};
+pub use publish::{NotStored, Outcome, PublishError, Rejection, Stored, Ticket, Unknown};
+pub use stream::{Discard, Retention, Storage, StreamConfig, StreamInfo, StreamState};

@@ -61,7 +61,9 @@ pub(crate) struct Reactor {
     backlog: Vec<u8>,
     /// Flushes asked for while there was no connection.
     flushes: Vec<Resolver<Result<(), FlushError>>>,
+    /// Buffers for what is taken from the outbox; empty between turns.
     commands: Vec<Command>,
+    taken: Vec<u8>,
     now: Instant,
 }
 
@@ -93,18 +95,35 @@ impl Reactor {
     /// Takes what user threads left: all of it if it can be written now, else the commands only.
     fn take_outbox(&mut self) {
         let mut commands = mem::take(&mut self.commands);
-        match &mut self.link {
+        let mut taken = mem::take(&mut self.taken);
+        match &self.link {
             Some(link) if link.is_ready() => {
                 if link.out.is_empty() {
-                    self.shared.outbox.take(&mut link.out, &mut commands);
+                    self.shared.outbox.take(&mut taken, &mut commands);
                 }
             }
             _ => self.shared.outbox.take_commands(&mut commands),
         }
+        // What a nudged sink has to write was caused before what user threads queued since: a flush covers it.
+        for command in &commands {
+            if let Command::Nudge { sid } = command {
+                self.routes.touch(*sid);
+            }
+        }
+        self.end_turn_of_sinks();
+        if let Some(link) = &mut self.link
+            && !taken.is_empty()
+        {
+            if link.out.is_empty() {
+                mem::swap(&mut link.out, &mut taken);
+            } else {
+                link.out.append(&mut taken);
+            }
+        }
         for command in commands.drain(..) {
             self.obey(command);
         }
-        self.commands = commands;
+        (self.commands, self.taken) = (commands, taken);
         self.end_turn_of_sinks();
     }
 
@@ -124,7 +143,8 @@ impl Reactor {
                     self.shared.outbox.lock().sids.give_back(sid);
                 }
             }
-            Command::Nudge { sid } => self.routes.touch(sid),
+            // Done when it was taken.
+            Command::Nudge { .. } => {}
             Command::Flush { done } => match &mut self.link {
                 Some(link) if link.is_ready() => link.session.on_flush_sent(done),
                 _ => self.flushes.push(done),
@@ -179,6 +199,7 @@ impl Reactor {
             match command {
                 Command::Flush { done } => self.flushes.push(done),
                 Command::Subscribe { sid, route } => self.routes.insert(sid, route),
+                Command::Nudge { sid } => self.routes.touch(sid),
                 other => self.obey(other),
             }
         }

@@ -78,6 +78,7 @@ pub(crate) fn start(
         backlog: Vec::new(),
         flushes: Vec::new(),
         commands: Vec::new(),
+        taken: Vec::new(),
         now,
     };
     let thread = spawn(reactor)?;

@@ -1,0 +1,322 @@
+//! What was delivered and is not settled, and which acknowledgements follow from what is settled.
+//!
+//! Nearly all messages arrive in the order of the stream, and are settled soon: they stand in a queue, found by their
+//! place in it. Redeliveries, and whatever stays long while others pass, stand in a tree, found by sequence.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use jetlane_client::Message;
+use jetlane_client::proto::jetstream::Delivery;
+
+use super::{Receipt, Settle, Settlement};
+
+#[derive(Debug)]
+pub(super) struct HeldTable {
+    settlement: Settlement,
+    /// First deliveries, by strictly increasing sequence. Entry `i` has arrival `base + i`.
+    fresh: VecDeque<Entry>,
+    base: u64,
+    /// Arrivals of those that never stood in `fresh`, counted from `ASIDE`.
+    next_aside: u64,
+    /// Redeliveries, and those pushed out of `fresh`.
+    aside: BTreeMap<u64, Entry>,
+    /// `fresh.len() <= fresh_limit`, but under Watermark, where the credit bounds it.
+    fresh_limit: usize,
+    /// Under Watermark: everything up to this sequence is done and acknowledged.
+    mark: u64,
+    /// The message whose acknowledgement set the mark.
+    mark_message: Option<Message>,
+}
+
+/// Arrivals from here on are of entries that never stood in `fresh`.
+const ASIDE: u64 = 1 << 63;
+
+#[derive(Debug)]
+struct Entry {
+    sequence: u64,
+    /// That of its receipt: a sequence may come again, an arrival does not.
+    arrival: u64,
+    /// `None` once no acknowledgement of it will be needed any more.
+    message: Option<Message>,
+    wire_len: usize,
+    /// When it was delivered, or kept alive last.
+    since: Instant,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Somebody is at it.
+    Open,
+    /// Settled for good. Under Watermark its acknowledgement may still be to come.
+    Done,
+    /// Given back: it will be delivered again. Under Watermark it holds the mark up until then.
+    Returned,
+}
+
+/// What a delivery is to us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Arrival {
+    /// To be handled.
+    New(Receipt),
+    /// It is held already: the server took our silence for a loss.
+    Held,
+    /// It was done before; the server has missed the acknowledgement.
+    Done,
+}
+
+/// Messages, and their bytes, that are held no more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Released {
+    pub(super) messages: usize,
+    pub(super) bytes: usize,
+}
+
+impl Released {
+    fn add(&mut self, entry: &Entry) {
+        self.messages += 1;
+        self.bytes += entry.wire_len;
+    }
+}
+
+/// Writes an acknowledgement: to this subject, with this body.
+pub(super) type Write<'a> = dyn FnMut(&[u8], &[u8]) + 'a;
+
+impl HeldTable {
+    pub(super) fn new(settlement: Settlement, window: usize) -> Self {
+        Self {
+            settlement,
+            fresh: VecDeque::new(),
+            base: 0,
+            next_aside: ASIDE,
+            aside: BTreeMap::new(),
+            fresh_limit: window.saturating_mul(2).max(16),
+            mark: 0,
+            mark_message: None,
+        }
+    }
+
+    /// A message was delivered.
+    pub(super) fn insert(
+        &mut self,
+        delivery: &Delivery,
+        message: &Message,
+        now: Instant,
+    ) -> Arrival {
+        let sequence = delivery.stream_sequence;
+        let entry = Entry {
+            sequence,
+            arrival: self.base + self.fresh.len() as u64,
+            message: Some(message.clone()),
+            wire_len: message.wire_len(),
+            since: now,
+            state: State::Open,
+        };
+        // Only a redelivery can be known already; and it is rare.
+        if delivery.delivered > 1 {
+            return self.insert_again(entry);
+        }
+        if self.fresh.back().is_none_or(|last| last.sequence < sequence) {
+            let arrival = entry.arrival;
+            self.fresh.push_back(entry);
+            self.make_room();
+            return Arrival::New(Receipt { arrival, sequence });
+        }
+        // Sequences start over only in a stream that was made anew.
+        self.put_aside(entry)
+    }
+
+    #[cold]
+    fn insert_again(&mut self, entry: Entry) -> Arrival {
+        let sequence = entry.sequence;
+        if self.settlement == Settlement::Watermark && sequence <= self.mark {
+            return Arrival::Done;
+        }
+        match self.find(sequence).map(|known| known.state) {
+            Some(State::Open) => return Arrival::Held,
+            Some(State::Done) if self.settlement == Settlement::Watermark => return Arrival::Held,
+            Some(State::Done) => return Arrival::Done,
+            Some(State::Returned) | None => {}
+        }
+        self.drop_returned(sequence);
+        self.put_aside(entry)
+    }
+
+    fn put_aside(&mut self, mut entry: Entry) -> Arrival {
+        (entry.arrival, self.next_aside) = (self.next_aside, self.next_aside + 1);
+        let receipt = Receipt { arrival: entry.arrival, sequence: entry.sequence };
+        self.aside.insert(entry.sequence, entry);
+        Arrival::New(receipt)
+    }
+
+    /// What was given back has come again: its former place holds nothing up any more.
+    fn drop_returned(&mut self, sequence: u64) {
+        if let Ok(at) = self.fresh.binary_search_by_key(&sequence, |entry| entry.sequence) {
+            self.fresh[at].state = State::Done;
+            self.fresh[at].message = None;
+        }
+    }
+
+    /// Settles a delivery. Unknown receipts, and second settlements of one, change nothing.
+    pub(super) fn settle(
+        &mut self,
+        receipt: Receipt,
+        settle: &Settle,
+        write: &mut Write<'_>,
+    ) -> Released {
+        let mut released = Released::default();
+        let settlement = self.settlement;
+        let Some(entry) = self.find_receipt(receipt) else { return released };
+        if entry.state != State::Open {
+            return released;
+        }
+        let gives_back = matches!(settle, Settle::Nak { .. } | Settle::Forget);
+        entry.state = if gives_back { State::Returned } else { State::Done };
+        // Under Watermark a done message is covered by the mark later, and stays till then; TERM would acknowledge
+        // all before it.
+        let now = settlement == Settlement::Each || gives_back;
+        if now
+            && settlement != Settlement::Nothing
+            && let Some(reply) = entry.message.as_ref().and_then(Message::reply)
+        {
+            write_ack(reply, settle, write);
+        }
+        if settlement != Settlement::Watermark || gives_back {
+            released.add(entry);
+            entry.message = None;
+            self.sweep_settled(receipt);
+        }
+        released
+    }
+
+    /// Under Watermark: acknowledges all that is done below the lowest that is not.
+    pub(super) fn advance(&mut self, write: &mut Write<'_>) -> Released {
+        let mut released = Released::default();
+        if self.settlement != Settlement::Watermark {
+            return released;
+        }
+        let mut last = None;
+        while let Some(entry) = self.pop_lowest_done() {
+            // One that came again stands twice: its first place has no message left, and was released then.
+            let Some(message) = &entry.message else { continue };
+            released.add(&entry);
+            if entry.sequence > self.mark {
+                self.mark = entry.sequence;
+                last = Some(message.clone());
+            }
+        }
+        if last.is_some() {
+            self.mark_message = last;
+            self.repeat_mark(write);
+        }
+        released
+    }
+
+    /// Under Watermark: acknowledges once more what the mark stands for, as a lost connection may have lost it.
+    pub(super) fn repeat_mark(&self, write: &mut Write<'_>) {
+        if let Some(reply) = self.mark_message.as_ref().and_then(Message::reply) {
+            write(reply, b"");
+        }
+    }
+
+    /// Tells the server to wait on with everything that has been held for `age` since it was last told.
+    pub(super) fn keep_alive(&mut self, now: Instant, age: Duration, write: &mut Write<'_>) {
+        let settlement = self.settlement;
+        if settlement == Settlement::Nothing {
+            return;
+        }
+        for entry in self.fresh.iter_mut().chain(self.aside.values_mut()) {
+            let waits = entry.state == State::Open
+                || (entry.state == State::Done && settlement == Settlement::Watermark);
+            if waits
+                && now.saturating_duration_since(entry.since) >= age
+                && let Some(reply) = entry.message.as_ref().and_then(Message::reply)
+            {
+                write(reply, b"+WPI");
+                entry.since = now;
+            }
+        }
+    }
+
+    /// How many entries there are, settled ones that stand behind open ones included.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.fresh.len() + self.aside.len()
+    }
+
+    fn find(&self, sequence: u64) -> Option<&Entry> {
+        self.aside.get(&sequence).or_else(|| {
+            let at = self.fresh.binary_search_by_key(&sequence, |entry| entry.sequence).ok()?;
+            self.fresh.get(at)
+        })
+    }
+
+    fn find_receipt(&mut self, Receipt { arrival, sequence }: Receipt) -> Option<&mut Entry> {
+        let at = arrival.checked_sub(self.base).and_then(|at| usize::try_from(at).ok());
+        if let Some(at) = at.filter(|&at| at < self.fresh.len()) {
+            return self.fresh.get_mut(at);
+        }
+        self.aside.get_mut(&sequence).filter(|entry| entry.arrival == arrival)
+    }
+
+    /// Drops what needs no place any more, after `receipt` was settled.
+    fn sweep_settled(&mut self, receipt: Receipt) {
+        if self.settlement == Settlement::Watermark {
+            return;
+        }
+        if receipt.arrival < self.base || receipt.arrival >= ASIDE {
+            self.aside.remove(&receipt.sequence);
+            return;
+        }
+        while self.fresh.front().is_some_and(|entry| entry.state != State::Open) {
+            self.fresh.pop_front();
+            self.base += 1;
+        }
+    }
+
+    /// Keeps the queue short while its oldest entry stays open and others come and go behind it.
+    fn make_room(&mut self) {
+        while self.settlement != Settlement::Watermark && self.fresh.len() > self.fresh_limit {
+            if let Some(entry) = self.fresh.pop_front() {
+                self.base += 1;
+                if entry.state == State::Open {
+                    self.aside.insert(entry.sequence, entry);
+                }
+            }
+        }
+    }
+
+    /// Takes out the entry with the lowest sequence, if it is done.
+    fn pop_lowest_done(&mut self) -> Option<Entry> {
+        let fresh = self.fresh.front().map(|entry| (entry.sequence, entry.state));
+        let aside = self.aside.first_key_value().map(|(sequence, entry)| (*sequence, entry.state));
+        match (fresh, aside) {
+            // The same sequence in both: the place in `fresh` was given back, and the one aside counts.
+            (Some((fresh, State::Done)), aside)
+                if aside.is_none_or(|(aside, _)| fresh <= aside) =>
+            {
+                self.base += 1;
+                self.fresh.pop_front()
+            }
+            (fresh, Some((aside, State::Done))) if fresh.is_none_or(|(fresh, _)| aside < fresh) => {
+                self.aside.pop_first().map(|(_, entry)| entry)
+            }
+            _ => None,
+        }
+    }
+}
+
+fn write_ack(reply: &[u8], settle: &Settle, write: &mut Write<'_>) {
+    match settle {
+        // An empty body is an ack to the server, and the shortest.
+        Settle::Ack => write(reply, b""),
+        Settle::Nak { delay } if delay.is_zero() => write(reply, b"-NAK"),
+        Settle::Nak { delay } => {
+            write(reply, format!("-NAK {{\"delay\":{}}}", delay.as_nanos()).as_bytes());
+        }
+        Settle::Term { reason } if reason.is_empty() => write(reply, b"+TERM"),
+        Settle::Term { reason } => write(reply, format!("+TERM {reason}").as_bytes()),
+        Settle::Forget => {}
+    }
+}

@@ -1,0 +1,205 @@
+use std::time::{Duration, Instant};
+
+use jetlane_client::proto::jetstream::Delivery;
+use jetlane_client::{Arena, Message, MessageRef};
+
+use super::held::{Arrival, HeldTable, Released};
+use super::{Receipt, Settle, Settlement};
+
+/// A delivery of `sequence`, the `delivered`th time.
+fn delivery(sequence: u64, delivered: u64) -> (Delivery, Message) {
+    let reply = format!("$JS.ACK.S.C.{delivered}.{sequence}.{sequence}.0.0");
+    let frame = format!("MSG s 1 {reply} 1\r\nx\r\n");
+    let message = MessageRef::read(frame.as_bytes()).unwrap().to_message(&mut Arena::new());
+    (Delivery::read(reply.as_bytes()).unwrap(), message)
+}
+
+struct Bed {
+    table: HeldTable,
+    now: Instant,
+    /// What was written: sequence, delivered, body.
+    written: Vec<(u64, u64, String)>,
+}
+
+impl Bed {
+    fn new(settlement: Settlement, window: usize) -> Self {
+        Self { table: HeldTable::new(settlement, window), now: Instant::now(), written: Vec::new() }
+    }
+
+    fn insert(&mut self, sequence: u64, delivered: u64) -> Arrival {
+        let (delivery, message) = delivery(sequence, delivered);
+        self.table.insert(&delivery, &message, self.now)
+    }
+
+    fn take(&mut self, sequence: u64, delivered: u64) -> Receipt {
+        match self.insert(sequence, delivered) {
+            Arrival::New(receipt) => receipt,
+            other => panic!("{sequence} is {other:?}"),
+        }
+    }
+
+    /// Settles one and lets the mark move; how many messages are released.
+    fn settle(&mut self, receipt: Receipt, settle: Settle) -> usize {
+        let Self { table, written, .. } = self;
+        let mut write = writer(written);
+        let Released { messages: settled, .. } = table.settle(receipt, &settle, &mut write);
+        settled + table.advance(&mut write).messages
+    }
+
+    fn written(&mut self) -> Vec<(u64, u64, String)> {
+        std::mem::take(&mut self.written)
+    }
+}
+
+fn writer(written: &mut Vec<(u64, u64, String)>) -> impl FnMut(&[u8], &[u8]) + '_ {
+    |reply, body| {
+        let delivery = Delivery::read(reply).unwrap();
+        let body = String::from_utf8(body.to_vec()).unwrap();
+        written.push((delivery.stream_sequence, delivery.delivered, body));
+    }
+}
+
+fn ack(sequence: u64) -> (u64, u64, String) {
+    (sequence, 1, String::new())
+}
+
+#[test]
+fn each_settlement_has_its_body() {
+    let nak = |delay| Settle::Nak { delay };
+    let term = |reason: &str| Settle::Term { reason: reason.into() };
+    for (settle, body) in [
+        (Settle::Ack, Some("")),
+        (nak(Duration::ZERO), Some("-NAK")),
+        (nak(Duration::from_secs(1)), Some("-NAK {\"delay\":1000000000}")),
+        (term(""), Some("+TERM")),
+        (term("no such order"), Some("+TERM no such order")),
+        (Settle::Forget, None),
+    ] {
+        let mut bed = Bed::new(Settlement::Each, 10);
+        let receipt = bed.take(5, 1);
+        assert_eq!(bed.settle(receipt, settle.clone()), 1, "{settle:?}");
+        let expected: Vec<_> = body.map(|body| (5, 1, body.to_string())).into_iter().collect();
+        assert_eq!(bed.written(), expected, "{settle:?}");
+        assert_eq!(bed.settle(receipt, Settle::Ack), 0, "a receipt settles once");
+        assert_eq!(bed.written(), [], "{settle:?}");
+        assert_eq!(bed.table.len(), 0);
+    }
+}
+
+#[test]
+fn each_acknowledges_in_any_order() {
+    let mut bed = Bed::new(Settlement::Each, 10);
+    let receipts: Vec<_> = (1..=4).map(|sequence| bed.take(sequence, 1)).collect();
+    for at in [2, 0, 3, 1] {
+        assert_eq!(bed.settle(receipts[at], Settle::Ack), 1);
+    }
+    assert_eq!(bed.written(), [ack(3), ack(1), ack(4), ack(2)]);
+    assert_eq!(bed.table.len(), 0);
+}
+
+#[test]
+fn an_open_message_at_the_front_does_not_let_the_table_grow() {
+    let mut bed = Bed::new(Settlement::Each, 10);
+    let stuck = bed.take(1, 1);
+    for sequence in 2..1000 {
+        let receipt = bed.take(sequence, 1);
+        assert_eq!(bed.settle(receipt, Settle::Ack), 1);
+        assert!(bed.table.len() <= 21, "{}", bed.table.len());
+    }
+    bed.written();
+    assert_eq!(bed.insert(1, 2), Arrival::Held);
+    assert_eq!(bed.settle(stuck, Settle::Ack), 1);
+    assert_eq!(bed.written(), [ack(1)]);
+}
+
+#[test]
+fn redeliveries_are_recognised() {
+    let mut bed = Bed::new(Settlement::Each, 10);
+    let first = bed.take(1, 1);
+    let second = bed.take(2, 1);
+    assert_eq!(bed.insert(1, 2), Arrival::Held, "still at it");
+    bed.settle(second, Settle::Ack);
+    assert_eq!(bed.insert(2, 2), Arrival::Done, "the ack was lost");
+    bed.settle(first, Settle::Nak { delay: Duration::ZERO });
+    let again = bed.take(1, 2);
+    bed.written();
+    bed.settle(first, Settle::Ack);
+    assert_eq!(bed.written(), [], "the first receipt is used up");
+    bed.settle(again, Settle::Ack);
+    assert_eq!(bed.written(), [(1, 2, String::new())]);
+    // One from before our time.
+    let old = bed.take(77, 9);
+    assert_eq!(bed.insert(77, 10), Arrival::Held);
+    assert_eq!(bed.settle(old, Settle::Ack), 1);
+}
+
+#[test]
+fn the_watermark_stops_at_the_lowest_message_that_is_not_done() {
+    let mut bed = Bed::new(Settlement::Watermark, 10);
+    let receipts: Vec<_> = (1..=5).map(|sequence| bed.take(sequence, 1)).collect();
+    assert_eq!(bed.settle(receipts[1], Settle::Ack), 0);
+    assert_eq!(bed.settle(receipts[2], Settle::Term { reason: "bad".into() }), 0);
+    assert_eq!(bed.written(), [], "1 is not done");
+    assert_eq!(bed.settle(receipts[0], Settle::Ack), 3);
+    assert_eq!(bed.written(), [ack(3)]);
+    assert_eq!(bed.settle(receipts[4], Settle::Ack), 0);
+    assert_eq!(bed.insert(5, 2), Arrival::Held, "done, and still to be acknowledged");
+    assert_eq!(bed.insert(2, 2), Arrival::Done, "acknowledged by the mark");
+    assert_eq!(bed.settle(receipts[3], Settle::Ack), 2);
+    assert_eq!(bed.written(), [ack(5)]);
+    assert_eq!(bed.table.len(), 0);
+}
+
+#[test]
+fn the_watermark_waits_for_what_was_given_back() {
+    let mut bed = Bed::new(Settlement::Watermark, 10);
+    let receipts: Vec<_> = (1..=3).map(|sequence| bed.take(sequence, 1)).collect();
+    assert_eq!(bed.settle(receipts[0], Settle::Nak { delay: Duration::ZERO }), 1);
+    assert_eq!(bed.settle(receipts[1], Settle::Ack), 0);
+    assert_eq!(bed.settle(receipts[2], Settle::Ack), 0);
+    assert_eq!(bed.written(), [(1, 1, "-NAK".to_string())]);
+    let again = bed.take(1, 2);
+    assert_eq!(bed.settle(again, Settle::Ack), 3);
+    assert_eq!(bed.written(), [ack(3)]);
+    assert_eq!(bed.table.len(), 0);
+}
+
+#[test]
+fn what_is_held_long_is_kept_alive_message_by_message() {
+    for (settlement, expected) in [
+        (Settlement::Each, vec![2]),
+        // Done, but its acknowledgement waits for message 2.
+        (Settlement::Watermark, vec![2, 3]),
+        (Settlement::Nothing, vec![]),
+    ] {
+        let mut bed = Bed::new(settlement, 10);
+        let age = Duration::from_secs(5);
+        let receipts: Vec<_> = (1..=3).map(|sequence| bed.take(sequence, 1)).collect();
+        bed.settle(receipts[0], Settle::Ack);
+        bed.settle(receipts[2], Settle::Ack);
+        bed.written();
+        for (wait, expected) in [(4, vec![]), (1, expected.clone()), (4, vec![]), (1, expected)] {
+            bed.now += Duration::from_secs(wait);
+            let mut written = Vec::new();
+            bed.table.keep_alive(bed.now, age, &mut writer(&mut written));
+            let kept: Vec<_> = written
+                .iter()
+                .map(|(sequence, _, body)| {
+                    assert_eq!(body, "+WPI");
+                    *sequence
+                })
+                .collect();
+            assert_eq!(kept, expected, "{settlement:?}");
+        }
+    }
+}
+
+#[test]
+fn a_stream_made_anew_starts_over() {
+    let mut bed = Bed::new(Settlement::Each, 10);
+    let old = bed.take(100, 1);
+    let new = bed.take(1, 1);
+    assert_eq!(bed.settle(new, Settle::Ack), 1);
+    assert_eq!(bed.settle(old, Settle::Ack), 1);
+    assert_eq!(bed.written(), [ack(1), ack(100)]);
+}

@@ -1,0 +1,174 @@
+//! Pull consumption: overlapping pulls, what is held, and how it is settled.
+
+mod held;
+#[cfg(test)]
+mod held_tests;
+mod messages;
+mod settle;
+mod sink;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jetlane_client::proto::jetstream::{Delivery, PullConfig, PullEvent};
+use jetlane_client::{Client, CloseReason, Message, SinkHandle, SubscribeError};
+
+pub use messages::{JsMessage, Messages};
+pub use settle::{Receipt, Settle, Settled, Settler};
+
+use crate::{AckPolicy, ConsumerInfo};
+use held::HeldTable;
+use messages::QueueTaker;
+use settle::SettleQueue;
+use sink::{PullInbox, PullSink};
+
+/// The server's default for `ack_wait`, should it ever not report one.
+const DEFAULT_ACK_WAIT: Duration = Duration::from_secs(30);
+
+/// How verdicts become acknowledgements. It follows from the consumer's [`AckPolicy`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Settlement {
+    /// An acknowledgement for every message; many in one write. For [`AckPolicy::Explicit`].
+    Each,
+    /// One acknowledgement for all messages up to the lowest that is not yet done, as Kafka commits an offset. For
+    /// [`AckPolicy::All`]; by one process at a time. A message that is never done stops it.
+    Watermark,
+    /// None at all. For [`AckPolicy::None`].
+    Nothing,
+}
+
+/// Takes the messages of a consumer on the reactor thread, to spread them over threads. It must not block.
+pub trait Taker: Send + 'static {
+    /// A message. It is held, and kept from being delivered again, until its receipt is settled ([`Settler`]).
+    fn take(&mut self, held: Held);
+
+    /// All messages of this turn were handed over.
+    fn turn_end(&mut self) {}
+
+    /// Something happened to the pulls.
+    fn event(&mut self, event: PullEvent) {
+        let _ = event;
+    }
+
+    /// It is over; nothing is called after this.
+    fn closed(&mut self, reason: CloseReason) {
+        let _ = reason;
+    }
+}
+
+/// A message that a consumer has delivered, and what it takes to settle it.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Held {
+    /// The message.
+    pub message: Message,
+    /// Its JetStream metadata. The spans are positions in the message's reply subject.
+    pub delivery: Delivery,
+    /// To settle it with.
+    pub receipt: Receipt,
+}
+
+/// Why consuming could not begin.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConsumeError {
+    /// The inbox for pulls could not be subscribed to.
+    #[error(transparent)]
+    Subscribe(#[from] SubscribeError),
+}
+
+/// Consumption about to begin: set it up, then choose how the messages are taken.
+#[derive(Debug)]
+#[must_use = "nothing is pulled before queued or taker is called"]
+pub struct Consume {
+    client: Client,
+    consumer: ConsumerInfo,
+    pull: PullConfig,
+}
+
+/// Consumption under way. Dropping it stops it: what is held then is delivered again after the ack wait.
+#[derive(Debug)]
+pub struct Consumption {
+    handle: SinkHandle,
+    queue: Arc<SettleQueue>,
+}
+
+impl Consume {
+    pub(crate) fn new(client: Client, consumer: ConsumerInfo) -> Self {
+        let limits = client.limits();
+        let config = &consumer.config;
+        // The server delivers no more than it lets be pending; asking for more would only wait.
+        let pending = config.max_ack_pending.and_then(|most| usize::try_from(most).ok());
+        let most_pending = pending.filter(|&most| most > 0).unwrap_or(usize::MAX);
+        let ack_wait = if config.ack_wait.is_zero() { DEFAULT_ACK_WAIT } else { config.ack_wait };
+        let pull = PullConfig {
+            messages: limits.consumer_messages.min(most_pending),
+            bytes: limits.consumer_bytes,
+            expires: Duration::from_secs(30),
+            heartbeat: Duration::from_secs(5),
+            ack_wait,
+        };
+        Self { client, consumer, pull }
+    }
+
+    /// Most messages requested or held at once. Default: `Limits::consumer_messages`, or the consumer's
+    /// `max_ack_pending` if that is less. Fewer are requested while they could not be settled well within the ack wait.
+    pub fn window(mut self, messages: usize) -> Self {
+        self.pull.messages = messages;
+        self
+    }
+
+    /// How long a pull waits in the server, and how often the server reports meanwhile. Default 30 s and 5 s; the
+    /// server wants `expires >= 2 * heartbeat`. Silence for two heartbeats means that pulls were lost: they are sent
+    /// again.
+    pub fn times(mut self, expires: Duration, heartbeat: Duration) -> Self {
+        (self.pull.expires, self.pull.heartbeat) = (expires, heartbeat);
+        self
+    }
+
+    /// Consumes into a queue that you read: an `Iterator`, and a `Stream`.
+    ///
+    /// # Errors
+    /// [`ConsumeError`]; nothing is pulled then.
+    pub fn queued(self) -> Result<Messages, ConsumeError> {
+        let (taker, reader) = QueueTaker::new();
+        let consumption = self.taker(taker)?;
+        Ok(Messages::new(reader, consumption))
+    }
+
+    /// Consumes into a taker on the reactor thread.
+    ///
+    /// # Errors
+    /// [`ConsumeError`]; nothing is pulled then.
+    pub fn taker(self, taker: impl Taker) -> Result<Consumption, ConsumeError> {
+        let Self { client, consumer, pull } = self;
+        let settlement = match consumer.config.ack_policy {
+            AckPolicy::Explicit => Settlement::Each,
+            AckPolicy::All => Settlement::Watermark,
+            AckPolicy::None => Settlement::Nothing,
+        };
+        let inbox = PullInbox::new(&consumer.stream_name, &consumer.name);
+        let filter = inbox.filter();
+        let queue = Arc::new(SettleQueue::default());
+        let table = HeldTable::new(settlement, pull.messages);
+        let sink = PullSink::new(inbox, pull, table, Arc::clone(&queue), Box::new(taker));
+        let handle = client.subscription(&filter).sink(sink)?;
+        queue.connect(handle.nudger());
+        Ok(Consumption { handle, queue })
+    }
+}
+
+impl Consumption {
+    /// Settles what the taker was handed, from any thread.
+    pub fn settler(&self) -> Settler {
+        Settler::new(Arc::clone(&self.queue))
+    }
+
+    /// Requests nothing more. What is held can still be settled; what still arrives goes back to the server at once,
+    /// for others.
+    pub fn stop(&self) {
+        self.queue.stop();
+        self.handle.nudge();
+    }
+}

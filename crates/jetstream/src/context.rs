@@ -1,0 +1,252 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use jetlane_client::proto::check_name;
+use jetlane_client::{AsSubject, Client, HeaderBlock, RequestError, SubscribeError};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::api::Names;
+use crate::consume::Consume;
+use crate::publish::Publisher;
+use crate::{
+    ApiCall, ApiError, ConsumerConfig, ConsumerInfo, PublishError, StreamConfig, StreamInfo, Ticket,
+};
+
+/// The times of a [`JetStream`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JetStreamOptions {
+    /// How long an API request waits for its answer. Default 5 s.
+    pub api_timeout: Duration,
+    /// How long a publish waits for its ack before its outcome is `Unknown`. Default 5 s, kept to within a tenth of a second.
+    pub publish_timeout: Duration,
+}
+
+impl Default for JetStreamOptions {
+    fn default() -> Self {
+        let five_seconds = Duration::from_secs(5);
+        Self { api_timeout: five_seconds, publish_timeout: five_seconds }
+    }
+}
+
+/// JetStream on a connection. Cloning is cheap; make one a connection, as each has an inbox of its own for acks, which lives as
+/// long as the connection.
+#[derive(Clone, Debug)]
+pub struct JetStream {
+    client: Client,
+    publisher: Arc<Publisher>,
+    options: JetStreamOptions,
+}
+
+impl JetStream {
+    /// JetStream on `client`, with default times. Makes no request.
+    ///
+    /// # Errors
+    /// [`SubscribeError`] if the inbox for acks could not be subscribed to.
+    pub fn new(client: Client) -> Result<Self, SubscribeError> {
+        Self::with_options(client, JetStreamOptions::default())
+    }
+
+    /// JetStream on `client`.
+    ///
+    /// # Errors
+    /// As [`JetStream::new`].
+    pub fn with_options(client: Client, options: JetStreamOptions) -> Result<Self, SubscribeError> {
+        let publisher = Arc::new(Publisher::new(&client, options.publish_timeout)?);
+        Ok(Self { client, publisher, options })
+    }
+
+    /// The connection.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Queues a message for the stream that stores `subject`, and returns at once. Waits only while
+    /// `Limits::pending_acks` publishes wait for their ack or the outbox is full, for `Limits::publish_wait` at most.
+    ///
+    /// # Errors
+    /// [`PublishError`]; nothing is sent then.
+    #[inline]
+    pub fn publish(
+        &self,
+        subject: impl AsSubject,
+        payload: impl AsRef<[u8]>,
+    ) -> Result<Ticket, PublishError> {
+        self.publisher.publish(&self.client, &subject, payload.as_ref())
+    }
+
+    /// As [`JetStream::publish`], but does not wait.
+    ///
+    /// # Errors
+    /// [`PublishError`]; nothing is sent then.
+    #[inline]
+    pub fn try_publish(
+        &self,
+        subject: impl AsSubject,
+        payload: impl AsRef<[u8]>,
+    ) -> Result<Ticket, PublishError> {
+        self.publisher.try_publish(&self.client, &subject, payload.as_ref())
+    }
+
+    /// As [`JetStream::publish`], with headers. `Nats-Msg-Id` among them makes the stream drop a second message with
+    /// the same id within its duplicate window.
+    ///
+    /// # Errors
+    /// [`PublishError`]; nothing is sent then.
+    #[inline]
+    pub fn publish_with(
+        &self,
+        subject: impl AsSubject,
+        headers: &impl HeaderBlock,
+        payload: impl AsRef<[u8]>,
+    ) -> Result<Ticket, PublishError> {
+        self.publisher.publish_with(&self.client, &subject, headers, payload.as_ref())
+    }
+
+    /// How many publishes wait for their ack now.
+    pub fn pending_acks(&self) -> u32 {
+        self.publisher.pending()
+    }
+
+    /// Creates a stream. One with the same name and the same config is fine; another config is an error (10058).
+    pub fn create_stream(&self, config: &StreamConfig) -> ApiCall<StreamInfo> {
+        self.stream_call("CREATE", &config.name, config)
+    }
+
+    /// Changes a stream.
+    pub fn update_stream(&self, config: &StreamConfig) -> ApiCall<StreamInfo> {
+        self.stream_call("UPDATE", &config.name, config)
+    }
+
+    /// What the server knows of a stream.
+    pub fn stream_info(&self, stream: &str) -> ApiCall<StreamInfo> {
+        self.stream_call("INFO", stream, &Nothing {})
+    }
+
+    /// Deletes a stream with all its messages.
+    pub fn delete_stream(&self, stream: &str) -> ApiCall<Deleted> {
+        self.stream_call("DELETE", stream, &Nothing {})
+    }
+
+    /// The names of the streams that store `subject` (wildcards allowed); the first 1024.
+    pub fn stream_names(&self, subject: &str) -> ApiCall<StreamNames> {
+        #[derive(Serialize)]
+        struct Ask<'a> {
+            subject: &'a str,
+        }
+        self.call("$JS.API.STREAM.NAMES".into(), &Ask { subject }, Names::default(), &[])
+    }
+
+    /// Creates a durable consumer. One with the same name and config is fine; another config is an error (10148).
+    pub fn create_consumer(&self, stream: &str, config: &ConsumerConfig) -> ApiCall<ConsumerInfo> {
+        self.make_consumer(stream, config, "create")
+    }
+
+    /// Changes a consumer.
+    pub fn update_consumer(&self, stream: &str, config: &ConsumerConfig) -> ApiCall<ConsumerInfo> {
+        self.make_consumer(stream, config, "update")
+    }
+
+    /// Creates a durable consumer, or changes the one that is there.
+    pub fn create_or_update_consumer(
+        &self,
+        stream: &str,
+        config: &ConsumerConfig,
+    ) -> ApiCall<ConsumerInfo> {
+        self.make_consumer(stream, config, "")
+    }
+
+    /// What the server knows of a consumer.
+    pub fn consumer_info(&self, stream: &str, consumer: &str) -> ApiCall<ConsumerInfo> {
+        self.consumer_call("INFO", stream, consumer, &Nothing {})
+    }
+
+    /// Deletes a consumer, and what it knows of what was delivered.
+    pub fn delete_consumer(&self, stream: &str, consumer: &str) -> ApiCall<Deleted> {
+        self.consumer_call("DELETE", stream, consumer, &Nothing {})
+    }
+
+    /// Begins to consume from a consumer.
+    pub fn consume(&self, consumer: &ConsumerInfo) -> Consume {
+        Consume::new(self.client.clone(), consumer.clone())
+    }
+
+    fn make_consumer(
+        &self,
+        stream: &str,
+        config: &ConsumerConfig,
+        action: &str,
+    ) -> ApiCall<ConsumerInfo> {
+        #[derive(Serialize)]
+        struct Ask<'a> {
+            stream_name: &'a str,
+            config: &'a ConsumerConfig,
+            action: &'a str,
+        }
+        let ask = Ask { stream_name: stream, config, action };
+        self.consumer_call("CREATE", stream, &config.durable_name, &ask)
+    }
+
+    fn stream_call<T: DeserializeOwned>(
+        &self,
+        verb: &str,
+        stream: &str,
+        ask: &impl Serialize,
+    ) -> ApiCall<T> {
+        let names = Names { stream: stream.into(), ..Names::default() };
+        self.call(format!("$JS.API.STREAM.{verb}.{stream}"), ask, names, &[stream])
+    }
+
+    fn consumer_call<T: DeserializeOwned>(
+        &self,
+        verb: &str,
+        stream: &str,
+        consumer: &str,
+        ask: &impl Serialize,
+    ) -> ApiCall<T> {
+        let names = Names { stream: stream.into(), consumer: consumer.into() };
+        let subject = format!("$JS.API.CONSUMER.{verb}.{stream}.{consumer}");
+        self.call(subject, ask, names, &[stream, consumer])
+    }
+
+    fn call<T: DeserializeOwned>(
+        &self,
+        subject: String,
+        ask: &impl Serialize,
+        names: Names,
+        must_be_names: &[&str],
+    ) -> ApiCall<T> {
+        let request = must_be_names
+            .iter()
+            .try_for_each(|name| check_name(name))
+            .map_err(ApiError::from)
+            .and_then(|()| {
+                let body = serde_json::to_vec(ask)
+                    .map_err(|error| ApiError::Malformed { reason: error.to_string() })?;
+                let request = self.client.request(&subject, body, self.options.api_timeout);
+                request.map_err(|error: RequestError| ApiError::Request(error))
+            });
+        ApiCall::new(request, names)
+    }
+}
+
+/// A request without a body to speak of.
+#[derive(Serialize)]
+struct Nothing {}
+
+/// The answer to a deletion.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[non_exhaustive]
+pub struct Deleted {
+    /// True: anything else is an error.
+    pub success: bool,
+}
+
+/// Names of streams.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[non_exhaustive]
+pub struct StreamNames {
+    /// The names; `null` on the wire if there is none.
+    #[serde(default)]
+    pub streams: Option<Vec<String>>,
+}

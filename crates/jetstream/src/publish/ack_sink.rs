@@ -1,0 +1,108 @@
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jetlane_client::proto::jetstream::{PubAck, PubAckError};
+use jetlane_client::{CloseReason, Inbox, MessageRef, Out, Sink, Unsent};
+use jetlane_ring::{Completer, PendingRing};
+
+use super::{NotStored, Outcome, Rejection, Stored, Unknown};
+
+/// How often publishes are looked at for having waited long enough.
+const TICK: Duration = Duration::from_millis(50);
+
+/// How many ticks a publish with `timeout` survives. The first may come at once, so one more than fits.
+pub(super) fn patience(timeout: Duration) -> u32 {
+    u32::try_from(timeout.as_millis().div_ceil(TICK.as_millis())).unwrap_or(u32::MAX - 1) + 1
+}
+
+/// Takes all acks of a connection's publishes.
+pub(super) struct AckSink {
+    inbox: Inbox,
+    ring: Arc<PendingRing<Outcome>>,
+    completer: Completer<Outcome>,
+    next_tick: Option<Instant>,
+}
+
+impl AckSink {
+    pub(super) fn new(inbox: Inbox, ring: Arc<PendingRing<Outcome>>) -> Self {
+        Self { inbox, completer: ring.completer(), ring, next_tick: None }
+    }
+}
+
+impl Sink for AckSink {
+    #[inline]
+    fn message(&mut self, message: &MessageRef<'_>, _: &mut Out<'_>) {
+        if let Some(token) = self.inbox.token(message.subject()) {
+            // An ack that comes too late finds a newer epoch, and changes nothing.
+            let _ = self.completer.complete(token, read(message));
+        }
+    }
+
+    fn turn_end(&mut self, _: &mut Out<'_>) {
+        self.completer.flush();
+    }
+
+    fn disconnected(&mut self, unsent: &mut Unsent<'_>) {
+        let unsent: HashSet<_> =
+            unsent.replies().filter_map(|reply| self.inbox.token(reply)).collect();
+        // What was written may be stored or not. What was not written will be, and keeps waiting.
+        self.completer.fail_where(
+            |token| !unsent.contains(&token),
+            || Err(NotStored::Unknown(Unknown::Disconnected)),
+        );
+        self.completer.flush();
+    }
+
+    fn is_timed(&self) -> bool {
+        true
+    }
+
+    fn next_timeout(&mut self, now: Instant) -> Option<Instant> {
+        self.next_tick = (self.ring.in_flight() > 0).then(|| self.next_tick.unwrap_or(now + TICK));
+        self.next_tick
+    }
+
+    fn timeout(&mut self, out: &mut Out<'_>) {
+        self.completer.sweep(|| Err(NotStored::Unknown(Unknown::TimedOut)));
+        self.completer.flush();
+        self.next_tick = Some(out.now() + TICK);
+    }
+
+    fn closed(&mut self, _: CloseReason) {
+        self.completer.fail_where(|_| true, || Err(NotStored::Unknown(Unknown::Closed)));
+        self.completer.flush();
+    }
+}
+
+#[inline]
+fn read(message: &MessageRef<'_>) -> Outcome {
+    match PubAck::read(message.payload()) {
+        Ok(PubAck { sequence, duplicate }) => Ok(Stored { sequence, duplicate }),
+        Err(error) => Err(explain(message, error)),
+    }
+}
+
+#[cold]
+fn explain(message: &MessageRef<'_>, error: PubAckError) -> NotStored {
+    let rejected = |code, error_code, reason| {
+        NotStored::Rejected(Box::new(Rejection { code, error_code, reason }))
+    };
+    match error {
+        PubAckError::Rejected { code, error_code, description } => {
+            rejected(code, error_code, description)
+        }
+        _ => match message.headers().and_then(|headers| headers.status()) {
+            Some(status) if status.code == 503 => rejected(
+                503,
+                0,
+                "no stream stores this subject: create a stream for it, or wait for its leader"
+                    .into(),
+            ),
+            Some(status) => {
+                rejected(status.code, 0, String::from_utf8_lossy(status.description).into_owned())
+            }
+            None => NotStored::Unknown(Unknown::BadAck),
+        },
+    }
+}
