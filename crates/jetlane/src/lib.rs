@@ -1,2 +1,59 @@
+//! An event bus on NATS JetStream: events of one aggregate are published, stored and handled in order, always.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//! use jetlane::{Envelope, EventBus, Strategy};
+//!
+//! let bus = EventBus::connect("nats://127.0.0.1:4222")?;
+//! bus.topic("order.>").retain(Duration::from_secs(86_400)).ensure(Strategy::CreateOnly)?;
+//!
+//! bus.subscribe("billing")
+//!     .on("order.created", |event: &Envelope| {
+//!         println!("charge {} for {:?}", event.aggregate_id(), event.payload());
+//!         Ok::<(), std::io::Error>(())
+//!     })
+//!     .start()?;
+//!
+//! let event = Envelope::new("order-42", "OrderCreated", r#"{"total":7}"#);
+//! let ticket = bus.publish("order.created", &event)?; // returns at once
+//! let stored = ticket.wait()?; // or `ticket.await`, under any executor
+//! println!("stored at {}", stored.sequence);
+//! bus.close(Duration::from_secs(30))?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Order
+//!
+//! Events are published by one thread after another in the order of its calls, over one connection; a stream stores
+//! them in the order they arrive; a subscription reads them in that order and gives all events of one aggregate to
+//! one lane, which handles them one after the other. A handler that fails stops only its aggregate: the event is
+//! tried again in place, and the later ones wait behind it.
+//!
+//! # Layers
+//!
+//! The bus is thin. Below it are [`jetstream`] (streams, consumers, acknowledged publishing), [`client`] (core NATS)
+//! and [`lanes`] (keyed workers), each usable by itself.
 #![forbid(unsafe_code)]
-//! Placeholder.
+
+mod bus;
+mod close;
+mod envelope;
+mod subscribe;
+mod topic;
+mod verdict;
+
+pub use bus::{EventBus, PublishError};
+pub use bytes::Bytes;
+pub use bytestring::ByteString;
+pub use close::CloseError;
+pub use envelope::{Envelope, EnvelopeError};
+pub use jetlane_client as client;
+pub use jetlane_client::{ConnectError, ConnectOptions, Limits};
+pub use jetlane_jetstream as jetstream;
+pub use jetlane_jetstream::{
+    NotStored, Outcome, Rejection, Settlement, Storage, Stored, Ticket, Unknown,
+};
+pub use jetlane_lanes as lanes;
+pub use subscribe::{Counts, RawEvent, Subscribe, SubscribeError, Subscription};
+pub use topic::{Strategy, Topic, TopicError};
+pub use verdict::{IntoVerdict, Verdict};

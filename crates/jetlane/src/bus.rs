@@ -1,0 +1,143 @@
+use std::borrow::Borrow;
+use std::fmt;
+use std::sync::Arc;
+
+use jetlane_client::{AsSubject, Client, ConnectError, ConnectOptions, SubjectFilter};
+use jetlane_jetstream::{JetStream, Ticket};
+use parking_lot::Mutex;
+
+use crate::subscribe::Running;
+use crate::{Envelope, EnvelopeError, Subscribe, Topic};
+
+/// Why an event was not queued. Nothing of it was or will be sent.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PublishError {
+    /// The envelope can not be sent. The caller's fault.
+    #[error(transparent)]
+    Envelope(#[from] EnvelopeError),
+    /// The layer below could not take it: see there.
+    #[error(transparent)]
+    JetStream(#[from] jetlane_jetstream::PublishError),
+}
+
+/// The event bus: one connection, publishing and subscribing. Cloning is cheap, and all clones are the same bus.
+///
+/// [`EventBus::close`] ends it well. Dropping the last clone ends it at once: what is queued is written in the background,
+/// handlers that run are left to themselves, and what they have not settled is delivered again after the ack wait.
+/// (A handler that holds a clone keeps the bus open until it is closed.)
+#[derive(Clone)]
+pub struct EventBus {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    js: JetStream,
+    /// The streams that store what, of all topics that were ensured.
+    topics: Mutex<Vec<(SubjectFilter, String)>>,
+    subscriptions: Mutex<Vec<Arc<Running>>>,
+}
+
+impl EventBus {
+    /// Connects with the defaults.
+    ///
+    /// # Errors
+    /// [`ConnectError`] says why not.
+    pub fn connect(url: &str) -> Result<Self, ConnectError> {
+        Self::connect_with(url, ConnectOptions::new())
+    }
+
+    /// Connects.
+    ///
+    /// # Errors
+    /// [`ConnectError`] says why not.
+    pub fn connect_with(url: &str, options: ConnectOptions) -> Result<Self, ConnectError> {
+        let client = options.connect(url)?;
+        let js = JetStream::new(client).map_err(|error| {
+            // A connection that was open a moment ago was lost for good.
+            ConnectError::Reactor(std::io::Error::other(error))
+        })?;
+        Ok(Self::on(js))
+    }
+
+    /// A bus on a connection that is there already.
+    pub fn on(js: JetStream) -> Self {
+        let inner = Inner { js, topics: Mutex::default(), subscriptions: Mutex::default() };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Begins to declare a topic: a subject, wildcards allowed.
+    pub fn topic<'a>(&'a self, topic: &'a str) -> Topic<'a> {
+        Topic::new(self, topic)
+    }
+
+    /// Queues an event, and returns at once; the ticket tells what became of it. Waits only while as many publishes wait
+    /// for their ack as `Limits::pending_acks` allows, or the outbox is full.
+    ///
+    /// Events of one thread are stored in the order of its calls.
+    ///
+    /// # Errors
+    /// [`PublishError`]; nothing is sent then.
+    pub fn publish(
+        &self,
+        topic: impl AsSubject,
+        event: impl Borrow<Envelope>,
+    ) -> Result<Ticket, PublishError> {
+        let event = event.borrow();
+        let headers = event.headers()?;
+        Ok(self.inner.js.publish_with(topic, &headers, event.payload())?)
+    }
+
+    /// Queues bytes that are no envelope. Handlers of [`Subscribe::on_raw`] see them.
+    ///
+    /// # Errors
+    /// [`PublishError`]; nothing is sent then.
+    pub fn publish_raw(
+        &self,
+        topic: impl AsSubject,
+        payload: impl AsRef<[u8]>,
+    ) -> Result<Ticket, PublishError> {
+        Ok(self.inner.js.publish(topic, payload)?)
+    }
+
+    /// Begins a subscription under this name: processes that subscribe with the same name share the events, and one that
+    /// comes back goes on where it stopped.
+    pub fn subscribe(&self, name: &str) -> Subscribe {
+        Subscribe::new(self.clone(), name)
+    }
+
+    /// The layer below.
+    pub fn jetstream(&self) -> &JetStream {
+        &self.inner.js
+    }
+
+    /// The connection.
+    pub fn client(&self) -> &Client {
+        self.inner.js.client()
+    }
+
+    pub(crate) fn remember_topic(&self, filter: SubjectFilter, stream: &str) {
+        let mut topics = self.inner.topics.lock();
+        topics.retain(|(known, _)| *known != filter);
+        topics.push((filter, stream.into()));
+    }
+
+    /// The stream that an ensured topic is stored in.
+    pub(crate) fn stream_of(&self, topic: &str) -> Option<String> {
+        let topics = self.inner.topics.lock();
+        let known = topics
+            .iter()
+            .find(|(filter, _)| filter.as_str() == topic || filter.matches(topic.as_bytes()));
+        known.map(|(_, stream)| stream.clone())
+    }
+
+    pub(crate) fn subscriptions(&self) -> &Mutex<Vec<Arc<Running>>> {
+        &self.inner.subscriptions
+    }
+}
+
+impl fmt::Debug for EventBus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EventBus").field("client", self.client()).finish_non_exhaustive()
+    }
+}

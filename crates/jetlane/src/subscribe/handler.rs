@@ -1,0 +1,83 @@
+use std::fmt;
+
+use jetlane_client::{HeaderView, Message, SubjectFilter};
+
+use super::SubscribeError;
+use crate::{Envelope, Verdict};
+
+/// A message as it is, for handlers of [`super::Subscribe::on_raw`].
+#[derive(Clone, Copy, Debug)]
+pub struct RawEvent<'a> {
+    message: &'a Message,
+    sequence: u64,
+    delivered: u64,
+}
+
+impl<'a> RawEvent<'a> {
+    pub(super) fn new(message: &'a Message, sequence: u64, delivered: u64) -> Self {
+        Self { message, sequence, delivered }
+    }
+
+    /// The subject it was published to; usually UTF-8.
+    pub fn subject(&self) -> &'a [u8] {
+        self.message.subject_bytes()
+    }
+
+    /// Its headers, if it has any.
+    pub fn headers(&self) -> Option<HeaderView<'a>> {
+        self.message.headers()
+    }
+
+    /// Its payload.
+    pub fn payload(&self) -> &'a [u8] {
+        self.message.payload()
+    }
+
+    /// Its place in the stream.
+    pub fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// How many times the server has delivered it, this time included.
+    pub fn delivered(&self) -> u64 {
+        self.delivered
+    }
+}
+
+type OnEnvelope = dyn Fn(&Envelope) -> Verdict + Send + Sync;
+type OnRaw = dyn Fn(&RawEvent<'_>) -> Verdict + Send + Sync;
+
+pub(super) enum Handler {
+    Envelope(Box<OnEnvelope>),
+    Raw(Box<OnRaw>),
+}
+
+/// The handlers of a subscription, by topic.
+pub(super) struct Handlers {
+    routes: Vec<(SubjectFilter, Handler)>,
+}
+
+impl Handlers {
+    pub(super) fn new(handlers: Vec<(String, Handler)>) -> Result<Self, SubscribeError> {
+        let routes = handlers.into_iter().map(|(topic, handler)| {
+            let filter = SubjectFilter::new(&topic)
+                .map_err(|source| SubscribeError::Topic { topic, source })?;
+            Ok((filter, handler))
+        });
+        Ok(Self { routes: routes.collect::<Result<_, SubscribeError>>()? })
+    }
+
+    /// The first handler whose topic matches.
+    pub(super) fn find(&self, subject: &[u8]) -> Option<&Handler> {
+        let matches = |filter: &SubjectFilter| {
+            filter.as_str().as_bytes() == subject || filter.matches(subject)
+        };
+        self.routes.iter().find(|(filter, _)| matches(filter)).map(|(_, handler)| handler)
+    }
+}
+
+impl fmt::Debug for Handlers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.routes.iter().map(|(filter, _)| filter)).finish()
+    }
+}

@@ -1,0 +1,55 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use jetlane_client::CloseReason;
+use jetlane_jetstream::{Held, PullEvent, Settle, Taker};
+use jetlane_lanes::{Feeder, Key};
+
+use super::running::Shared;
+use super::worker::Job;
+use crate::Envelope;
+
+/// Spreads the events of a consumer over the lanes, on the reactor thread.
+#[derive(Debug)]
+pub(super) struct LaneTaker {
+    /// `None` once it is over.
+    feeder: Option<Feeder<Job>>,
+    shared: Arc<Shared>,
+}
+
+impl LaneTaker {
+    pub(super) fn new(feeder: Feeder<Job>, shared: Arc<Shared>) -> Self {
+        Self { feeder: Some(feeder), shared }
+    }
+}
+
+impl Taker for LaneTaker {
+    fn take(&mut self, held: Held) {
+        // The aggregate id says what must be in order; without one the subject does.
+        let id = Envelope::aggregate_id_of(&held.message);
+        let key = Key::of(id.unwrap_or(held.message.subject_bytes()));
+        let receipt = held.receipt;
+        let taken = match &mut self.feeder {
+            Some(feeder) => feeder.push(Some(key), Job { held }).is_ok(),
+            None => false,
+        };
+        // Lanes that are full or being drained take nothing: the event goes back to the server.
+        if !taken {
+            self.shared.settle(receipt, Settle::Nak { delay: Duration::ZERO });
+        }
+    }
+
+    fn turn_end(&mut self) {
+        if let Some(feeder) = &mut self.feeder {
+            feeder.flush();
+        }
+    }
+
+    fn event(&mut self, event: PullEvent) {
+        self.shared.note_error(&format!("{event:?}"));
+    }
+
+    fn closed(&mut self, _: CloseReason) {
+        self.feeder = None;
+    }
+}
