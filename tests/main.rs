@@ -1,5 +1,7 @@
 //! Integration tests of jetlane: every one against a real nats-server of its own, on a port of its own.
 
+#[path = "bus.rs"]
+mod bus;
 #[path = "core.rs"]
 mod core_nats;
 #[path = "jetstream.rs"]

@@ -70,6 +70,8 @@ pub struct Out<'a> {
     pub(crate) bytes: &'a mut Vec<u8>,
     pub(crate) now: Instant,
     pub(crate) connected: bool,
+    /// The subscription of the sink that writes.
+    pub(crate) sid: u64,
 }
 
 impl Out<'_> {
@@ -81,6 +83,14 @@ impl Out<'_> {
     /// True while the connection stands. What is published while it does not is sent when it does again.
     pub fn is_connected(&self) -> bool {
         self.connected
+    }
+
+    /// Tells the server to send no more messages to this sink. It keeps its place, and can still write.
+    pub fn unsubscribe(&mut self) {
+        // Without a connection there is nothing to end, and the next one is not asked for anything.
+        if self.connected {
+            encode::unsubscribe(self.bytes, self.sid);
+        }
     }
 
     /// Appends a publish. `subject` and `reply` must be valid; `reply` may be empty.

@@ -41,7 +41,7 @@ impl EventBus {
         // All stop before the first is waited for.
         subscriptions.iter().for_each(|running| running.stop_pulling());
         for running in &subscriptions {
-            let ended = running.drain(deadline);
+            let ended = running.drain(self.jetstream(), deadline);
             undone.returned += ended.returned;
             undone.stuck += ended.stuck;
         }

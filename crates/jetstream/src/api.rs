@@ -3,6 +3,7 @@ use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use jetlane_client::proto::NameError;
 use jetlane_client::{Message, Request, RequestError};
@@ -83,6 +84,14 @@ impl<T: DeserializeOwned> ApiCall<T> {
     /// [`ApiError`] says why it did not work.
     pub fn wait(self) -> Result<T, ApiError> {
         jetlane_ring::wait(self)
+    }
+
+    /// Sleeps until the answer is there or `timeout` has passed; then `None`, and it may still be waited for.
+    ///
+    /// # Errors
+    /// As [`ApiCall::wait`].
+    pub fn wait_timeout(&mut self, timeout: Duration) -> Option<Result<T, ApiError>> {
+        jetlane_ring::wait_timeout(self, timeout)
     }
 
     fn read(&self, answer: Result<Message, RequestError>) -> Result<T, ApiError> {

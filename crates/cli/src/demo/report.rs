@@ -86,7 +86,13 @@ impl fmt::Display for Report {
             ("published and stored", self.publish_per_s),
             ("published to handled", self.end_to_end_per_s),
         ] {
-            writeln!(f, "  {name:<22}{:>14} events/s", grouped(rate.round() as u64))?;
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "saturates"
+            )]
+            let rate = grouped(rate.round() as u64);
+            writeln!(f, "  {name:<22}{rate:>14} events/s")?;
         }
         writeln!(f, "\n  {:<22}{:>14}{:>14}", "", "p50", "p99")?;
         for (name, p50, p99) in [

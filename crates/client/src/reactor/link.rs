@@ -214,11 +214,11 @@ impl Link {
     }
 
     #[inline]
-    fn deliver(&mut self, routes: &mut Routes, message: MessageFrame, len: usize, now: Instant) {
+    fn deliver(&mut self, routes: &mut Routes, frame: MessageFrame, len: usize, now: Instant) {
         // A message that was on its way when its subscription ended is nobody's.
-        if let Some(sink) = routes.taker(message.sid) {
-            let message = MessageRef::new(&self.input.unparsed()[..len], message);
-            let mut out = Out { bytes: &mut self.out, now, connected: true };
+        if let Some(sink) = routes.taker(frame.sid) {
+            let message = MessageRef::new(&self.input.unparsed()[..len], frame);
+            let mut out = Out { bytes: &mut self.out, now, connected: true, sid: frame.sid };
             sink.message(&message, &mut out);
         }
     }

@@ -209,7 +209,12 @@ impl Reactor {
         self.routes.restore(&mut link.out);
         link.out.append(&mut self.backlog);
         keep_publishes(&mut link.out, &queued);
-        self.routes.connected(&mut Out { bytes: &mut link.out, now: self.now, connected: true });
+        self.routes.connected(&mut Out {
+            bytes: &mut link.out,
+            now: self.now,
+            connected: true,
+            sid: 0,
+        });
         for done in self.flushes.drain(..) {
             link.out.extend_from_slice(encode::PING);
             link.session.on_flush_sent(done);
@@ -393,7 +398,7 @@ impl Reactor {
 /// Where sinks write to: behind what the connection writes now, or what the next one will write first.
 fn out_of<'a>(link: &'a mut Option<Link>, backlog: &'a mut Vec<u8>, now: Instant) -> Out<'a> {
     match link {
-        Some(link) if link.is_ready() => Out { bytes: &mut link.out, now, connected: true },
-        _ => Out { bytes: backlog, now, connected: false },
+        Some(link) if link.is_ready() => Out { bytes: &mut link.out, now, connected: true, sid: 0 },
+        _ => Out { bytes: backlog, now, connected: false, sid: 0 },
     }
 }

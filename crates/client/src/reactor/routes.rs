@@ -78,6 +78,7 @@ impl Routes {
         for index in self.touched.drain(..) {
             if let Some(route) = &mut self.table[index] {
                 route.touched = false;
+                out.sid = route.sid;
                 route.sink.turn_end(out);
             }
         }
@@ -91,11 +92,15 @@ impl Routes {
     }
 
     pub(crate) fn connected(&mut self, out: &mut Out<'_>) {
-        self.sinks().for_each(|sink| sink.connected(out));
+        for route in self.table.iter_mut().flatten() {
+            out.sid = route.sid;
+            route.sink.connected(out);
+        }
     }
 
     pub(crate) fn connect_one(&mut self, sid: u64, out: &mut Out<'_>) {
         if let Some(sink) = self.taker(sid) {
+            out.sid = sid;
             sink.connected(out);
         }
     }
@@ -118,6 +123,7 @@ impl Routes {
             if let Some(route) = &mut self.table[Sids::index(sid)]
                 && route.sink.next_timeout(now).is_some_and(|at| now >= at)
             {
+                out.sid = route.sid;
                 route.sink.timeout(out);
             }
         }

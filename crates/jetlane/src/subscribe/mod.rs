@@ -183,9 +183,9 @@ impl Subscribe {
             Lanes::start(lanes, |_| Worker::new(Arc::clone(&handlers), running.shared(), pace))?;
         let taker = LaneTaker::new(feeder, running.shared());
         let consumption = bus.jetstream().consume(&consumer).window(window).taker(taker)?;
-        running.begin(lanes, consumption);
+        running.begin(lanes, consumption, consumer.stream_name);
         bus.subscriptions().lock().push(Arc::clone(&running));
-        Ok(Subscription::new(running))
+        Ok(Subscription::new(running, bus.jetstream().clone()))
     }
 
     fn make_consumer(&self) -> Result<ConsumerInfo, SubscribeError> {

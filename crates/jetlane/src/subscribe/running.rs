@@ -4,12 +4,16 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use jetlane_jetstream::{Consumption, Receipt, Settle, Settled, Settler};
+use jetlane_client::State;
+use jetlane_jetstream::{Consumption, JetStream, Receipt, Settle, Settled, Settler};
 use jetlane_lanes::{Drained, Lanes};
 use parking_lot::Mutex;
 
 use super::worker::Job;
 use crate::CloseError;
+
+/// How long a drain waits for the server to confirm that nothing more is on its way.
+const BARRIER: Duration = Duration::from_secs(1);
 
 /// What a subscription has done since it was started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,11 +33,12 @@ pub struct Counts {
 #[derive(Clone)]
 pub struct Subscription {
     running: Arc<Running>,
+    js: JetStream,
 }
 
 impl Subscription {
-    pub(super) fn new(running: Arc<Running>) -> Self {
-        Self { running }
+    pub(super) fn new(running: Arc<Running>, js: JetStream) -> Self {
+        Self { running, js }
     }
 
     /// What it has done so far.
@@ -57,7 +62,8 @@ impl Subscription {
     pub fn stop(&self, timeout: Duration) -> Result<(), CloseError> {
         let now = Instant::now();
         self.running.stop_pulling();
-        let undone = self.running.drain(now.checked_add(timeout).unwrap_or(now));
+        let deadline = now.checked_add(timeout).unwrap_or(now);
+        let undone = self.running.drain(&self.js, deadline);
         if undone == CloseError::default() { Ok(()) } else { Err(undone) }
     }
 }
@@ -67,7 +73,13 @@ pub(crate) struct Running {
     name: String,
     shared: Arc<Shared>,
     /// `None` before it has begun, and once it was drained.
-    parts: Mutex<Option<(Lanes<Job>, Consumption)>>,
+    parts: Mutex<Option<Parts>>,
+}
+
+struct Parts {
+    lanes: Lanes<Job>,
+    consumption: Consumption,
+    stream: String,
 }
 
 impl Running {
@@ -79,34 +91,45 @@ impl Running {
         Arc::clone(&self.shared)
     }
 
-    pub(super) fn begin(&self, lanes: Lanes<Job>, consumption: Consumption) {
+    pub(super) fn begin(&self, lanes: Lanes<Job>, consumption: Consumption, stream: String) {
         self.shared.begin(consumption.settler());
-        *self.parts.lock() = Some((lanes, consumption));
+        *self.parts.lock() = Some(Parts { lanes, consumption, stream });
     }
 
     pub(crate) fn stop_pulling(&self) {
-        if let Some((_, consumption)) = &*self.parts.lock() {
+        if let Some(Parts { consumption, .. }) = &*self.parts.lock() {
             consumption.stop();
         }
     }
 
     /// Lets the lanes finish what they have until `deadline`, gives back the rest, and ends the consumption.
-    pub(crate) fn drain(&self, deadline: Instant) -> CloseError {
-        let Some((lanes, consumption)) = self.parts.lock().take() else {
+    pub(crate) fn drain(&self, js: &JetStream, deadline: Instant) -> CloseError {
+        let Some(Parts { lanes, consumption, stream }) = self.parts.lock().take() else {
             return CloseError::default();
         };
+        // Without a connection nothing is on its way.
+        if js.client().state() == State::Connected {
+            self.await_last_delivery(js, &stream, deadline);
+        }
         let Drained { untouched, stuck, .. } = lanes.drain(deadline);
         let returned = untouched.len();
-        let settler = consumption.settler();
-        let mut back: Vec<_> = untouched
-            .into_iter()
-            .map(|job| Settled {
-                receipt: job.held.receipt,
-                settle: Settle::Nak { delay: Duration::ZERO },
-            })
-            .collect();
-        settler.settle_all(&mut back);
+        let mut receipts: Vec<_> = untouched.into_iter().map(|job| job.held.receipt).collect();
+        receipts.append(&mut self.shared.refused.lock());
+        // The server delivers them again in the order in which they come back.
+        receipts.sort_unstable_by_key(Receipt::stream_sequence);
+        let back = |receipt| Settled { receipt, settle: Settle::Nak { delay: Duration::ZERO } };
+        consumption.settler().settle_all(&mut receipts.into_iter().map(back).collect());
         CloseError { returned, stuck, ..CloseError::default() }
+    }
+
+    /// Waits until what was on its way when pulling stopped is on its lane, and the server has forgotten our pulls.
+    fn await_last_delivery(&self, js: &JetStream, stream: &str, deadline: Instant) {
+        let left = || deadline.saturating_duration_since(Instant::now()).min(BARRIER);
+        let _ = js.client().flush().wait_timeout(left());
+        // The server (2.15.1) notices pulls that nobody listens for any more only when it tries to serve them: the first
+        // event given back would be taken for one of them, and end behind the others. Asking for the consumer's
+        // state makes it look first.
+        let _ = js.consumer_info(stream, &self.name).wait_timeout(left());
     }
 }
 
@@ -123,6 +146,8 @@ pub(super) struct Shared {
     settler: OnceLock<Settler>,
     /// Settled before the settler was known: the first lane can be faster than the start.
     early: Mutex<Vec<Settled>>,
+    /// Events that the lanes did not take any more.
+    pub(super) refused: Mutex<Vec<Receipt>>,
     pub(super) counts: AtomicCounts,
     last_error: Mutex<Option<String>>,
 }
@@ -151,10 +176,6 @@ impl Shared {
             Some(settler) => settler.settle_all(settled),
             None => early.append(settled),
         }
-    }
-
-    pub(super) fn settle(&self, receipt: Receipt, settle: Settle) {
-        self.settle_all(&mut vec![Settled { receipt, settle }]);
     }
 
     pub(super) fn note_error(&self, error: &str) {

@@ -1,8 +1,7 @@
 use std::sync::Arc;
-use std::time::Duration;
 
 use jetlane_client::CloseReason;
-use jetlane_jetstream::{Held, PullEvent, Settle, Taker};
+use jetlane_jetstream::{Held, PullEvent, Taker};
 use jetlane_lanes::{Feeder, Key};
 
 use super::running::Shared;
@@ -33,9 +32,9 @@ impl Taker for LaneTaker {
             Some(feeder) => feeder.push(Some(key), Job { held }).is_ok(),
             None => false,
         };
-        // Lanes that are full or being drained take nothing: the event goes back to the server.
+        // Lanes that are being drained take nothing: the event goes back with what they have not begun, in order.
         if !taken {
-            self.shared.settle(receipt, Settle::Nak { delay: Duration::ZERO });
+            self.shared.refused.lock().push(receipt);
         }
     }
 

@@ -165,8 +165,8 @@ impl Consumption {
         Settler::new(Arc::clone(&self.queue))
     }
 
-    /// Requests nothing more. What is held can still be settled; what still arrives goes back to the server at once,
-    /// for others.
+    /// Requests nothing more, and takes back what was requested. What was on its way still arrives (a flush asked for now
+    /// comes after it), and all that is held can still be settled.
     pub fn stop(&self) {
         self.queue.stop();
         self.handle.nudge();

@@ -14,6 +14,13 @@ pub struct Receipt {
     pub(super) sequence: u64,
 }
 
+impl Receipt {
+    /// The message's place in the stream.
+    pub fn stream_sequence(&self) -> u64 {
+        self.sequence
+    }
+}
+
 /// What becomes of a delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]

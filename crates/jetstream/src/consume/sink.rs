@@ -115,6 +115,8 @@ impl PullSink {
         }
         let mut write = |subject: &[u8], body: &[u8]| out.publish(subject, b"", body);
         let mut released = Released::default();
+        // What is given back was not handled, but it is rare, and the rate an estimate.
+        self.scheduler.on_handled(settled.len(), self.now);
         let mut release = |more: Released| {
             released.messages += more.messages;
             released.bytes += more.bytes;
@@ -123,7 +125,7 @@ impl PullSink {
             release(self.table.settle(receipt, &settle, &mut write));
         }
         release(self.table.advance(&mut write));
-        self.scheduler.on_settled(released.messages, released.bytes, self.now);
+        self.scheduler.on_settled(released.messages, released.bytes);
         self.settled = settled;
     }
 
@@ -131,6 +133,8 @@ impl PullSink {
         if !self.stopped && self.queue.is_stopped() {
             self.stopped = true;
             self.scheduler.stop();
+            // With the inbox goes the server's interest in the pulls that are still open.
+            out.unsubscribe();
         }
         while out.is_connected()
             && let Some(pull) = self.scheduler.poll(self.now)
@@ -154,17 +158,15 @@ impl Sink for PullSink {
             return;
         };
         self.heard = true;
-        self.scheduler.on_message(message.wire_len());
-        if self.stopped {
-            self.scheduler.on_settled(1, message.wire_len(), self.now);
-            return out.publish(reply, b"", b"-NAK");
-        }
         let owned: Message = message.to_message(&mut self.arena);
         match self.table.insert(&delivery, &owned, self.now) {
-            Arrival::New(receipt) => self.taker.take(Held { message: owned, delivery, receipt }),
-            Arrival::Held => self.scheduler.on_settled(1, message.wire_len(), self.now),
+            Arrival::New(receipt) => {
+                self.scheduler.on_message(message.wire_len());
+                self.taker.take(Held { message: owned, delivery, receipt });
+            }
+            Arrival::Held => self.scheduler.on_known_message(),
             Arrival::Done => {
-                self.scheduler.on_settled(1, message.wire_len(), self.now);
+                self.scheduler.on_known_message();
                 out.publish(reply, b"", b"");
             }
         }

@@ -14,7 +14,7 @@ const RETRY_FIRST: Duration = Duration::from_millis(100);
 /// The longest wait after a refusal.
 const RETRY_MOST: Duration = Duration::from_secs(5);
 
-/// How long settlements are counted before their rate is trusted.
+/// How long handled messages are counted before their rate is trusted.
 const RATE_SPAN: Duration = Duration::from_millis(100);
 /// Messages asked for at first, and at the least: enough to learn the rate from.
 const LEAST_WINDOW: usize = 64;
@@ -84,8 +84,9 @@ pub enum PullEvent {
 /// Decides when to ask a consumer for how many messages: early enough that the server never waits for us, and never
 /// more than can be held and settled well inside the ack wait.
 ///
-/// Messages are *outstanding* from the request until they are delivered and *held* from there until they are
-/// settled. A pull is sent whenever a quarter of the window is neither. The server deals messages out to waiting
+/// Messages are *outstanding* from the request until they are delivered, *open* from there until they are handled, and
+/// *held* until they are settled, which can be later. A pull is sent whenever a quarter of the window is free. What is
+/// outstanding or open is kept to what can be handled well inside the ack wait. The server deals messages out to waiting
 /// pulls in turn, so only the total outstanding is known, not that of each pull; a status tells how much of its
 /// pull will not come any more.
 #[derive(Debug)]
@@ -97,6 +98,8 @@ pub struct PullScheduler {
     /// The newest pulls and their batches, oldest first.
     recent: VecDeque<(u64, usize)>,
     outstanding: usize,
+    /// `open <= held`, but for messages that are settled without having been handled.
+    open: usize,
     held: usize,
     held_bytes: usize,
     heard: Instant,
@@ -117,13 +120,14 @@ impl PullScheduler {
             floor: 1,
             recent: VecDeque::with_capacity(REMEMBERED),
             outstanding: 0,
+            open: 0,
             held: 0,
             held_bytes: 0,
             heard: now,
             retry_at: None,
             refusals: 0,
             ended: false,
-            rate: Rate { since: now, settled: 0, window: config.messages.min(LEAST_WINDOW) },
+            rate: Rate { since: now, handled: 0, window: config.messages.min(LEAST_WINDOW) },
         }
     }
 
@@ -133,8 +137,11 @@ impl PullScheduler {
             return None;
         }
         self.retry_at = None;
-        let window = self.rate.window.min(self.config.messages);
-        let free = window.saturating_sub(self.outstanding + self.held);
+        let messages = self.config.messages;
+        let window = self.rate.window.min(messages);
+        let free = window
+            .saturating_sub(self.outstanding + self.open)
+            .min(messages.saturating_sub(self.outstanding + self.held));
         if free < window.div_ceil(4) || self.held_bytes >= self.config.bytes {
             return None;
         }
@@ -157,8 +164,14 @@ impl PullScheduler {
     #[inline]
     pub fn on_message(&mut self, bytes: usize) {
         self.outstanding = self.outstanding.saturating_sub(1);
+        self.open += 1;
         self.held += 1;
         self.held_bytes += bytes;
+    }
+
+    /// A message was delivered that is not to be handled, and not held: it was known already.
+    pub fn on_known_message(&mut self) {
+        self.outstanding = self.outstanding.saturating_sub(1);
     }
 
     /// Messages were delivered in this turn: the server is there, and accepts our pulls.
@@ -167,11 +180,16 @@ impl PullScheduler {
         self.refusals = 0;
     }
 
-    /// `messages` with `bytes` in all were settled, or given up, and are held no more.
-    pub fn on_settled(&mut self, messages: usize, bytes: usize, now: Instant) {
+    /// `messages` with `bytes` in all were settled, or given back, and are held no more.
+    pub fn on_settled(&mut self, messages: usize, bytes: usize) {
         self.held = self.held.saturating_sub(messages);
         self.held_bytes = self.held_bytes.saturating_sub(bytes);
-        self.rate.count(messages, self.held, &self.config, now);
+    }
+
+    /// `messages` were handled, whether they are still held or not: how fast that goes decides how many are asked for.
+    pub fn on_handled(&mut self, messages: usize, now: Instant) {
+        self.open = self.open.saturating_sub(messages);
+        self.rate.count(messages, self.open, &self.config, now);
     }
 
     /// A status came to the inbox of pull `id`.
@@ -269,22 +287,22 @@ impl PullScheduler {
     }
 }
 
-/// How fast messages are settled, and the window that follows from it.
+/// How fast messages are handled, and the window that follows from it.
 #[derive(Debug)]
 struct Rate {
     since: Instant,
-    settled: usize,
+    handled: usize,
     window: usize,
 }
 
 impl Rate {
-    fn count(&mut self, messages: usize, held: usize, config: &PullConfig, now: Instant) {
-        self.settled += messages;
+    fn count(&mut self, messages: usize, open: usize, config: &PullConfig, now: Instant) {
+        self.handled += messages;
         let span = now.saturating_duration_since(self.since);
-        // A whole window settled before the span is over is reason enough to open it further at once.
-        if self.settled >= self.window && span < RATE_SPAN {
+        // A whole window handled before the span is over is reason enough to open it further at once.
+        if self.handled >= self.window && span < RATE_SPAN {
             self.window = (self.window * 2).min(config.messages);
-            (self.since, self.settled) = (now, 0);
+            (self.since, self.handled) = (now, 0);
         } else if span >= RATE_SPAN {
             let quarters = config.ack_wait.as_secs_f64() / 4.0 / span.as_secs_f64();
             #[expect(
@@ -292,12 +310,12 @@ impl Rate {
                 clippy::cast_sign_loss,
                 reason = "saturates"
             )]
-            let affordable = (self.settled as f64 * quarters) as usize;
+            let affordable = (self.handled as f64 * quarters) as usize;
             // Only a rate seen while there was work to do says how much could be done.
-            if held > 0 || affordable > self.window {
+            if open > 0 || affordable > self.window {
                 self.window = affordable.clamp(LEAST_WINDOW, config.messages.max(LEAST_WINDOW));
             }
-            (self.since, self.settled) = (now, 0);
+            (self.since, self.handled) = (now, 0);
         }
     }
 }

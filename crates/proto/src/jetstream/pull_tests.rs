@@ -36,7 +36,8 @@ impl Sim {
     }
 
     fn settle(&mut self, messages: usize, bytes_each: usize) {
-        self.scheduler.on_settled(messages, messages * bytes_each, self.now);
+        self.scheduler.on_settled(messages, messages * bytes_each);
+        self.scheduler.on_handled(messages, self.now);
     }
 
     fn status(&mut self, id: u64, status: PullStatus) -> Option<PullEvent> {
@@ -69,6 +70,23 @@ fn pulls_overlap_and_never_exceed_the_window() {
     sim.settle(1, 1);
     assert_eq!(sim.pulls(), [(2, 16)], "44 of the first pull are still to come");
     assert_eq!((sim.scheduler.outstanding(), sim.scheduler.held()), (60, 4));
+}
+
+#[test]
+fn what_is_handled_but_not_settled_counts_against_the_whole_window_only() {
+    let mut sim = Sim::new();
+    sim.scheduler = PullScheduler::new(PullConfig { messages: 256, ..config() }, sim.now);
+    assert_eq!(sim.pulls(), [(1, 64)]);
+    sim.deliver(64, 1);
+    // One stays open, and under a watermark none of the others can be settled.
+    sim.scheduler.on_handled(63, sim.now);
+    assert_eq!(sim.pulls(), [(2, 63)]);
+    sim.deliver(63, 1);
+    sim.scheduler.on_handled(63, sim.now);
+    assert_eq!(sim.pulls(), [(3, 127)], "the rate opens the window further");
+    sim.deliver(127, 1);
+    sim.scheduler.on_handled(127, sim.now);
+    assert_eq!(sim.pulls(), [], "but what is held may not exceed the whole");
 }
 
 #[test]
@@ -191,6 +209,8 @@ fn a_new_connection_starts_over_but_what_is_held_stays_held() {
     sim.deliver(10, 1);
     sim.scheduler.on_reconnected(sim.now);
     assert_eq!(sim.pulls(), [(2, 54)]);
+    sim.scheduler.on_known_message();
+    assert_eq!((sim.scheduler.outstanding(), sim.scheduler.held()), (53, 10));
 }
 
 #[test]

@@ -1,0 +1,424 @@
+//! The event bus: topics, envelopes, handlers, order, close.
+
+use std::collections::HashMap;
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::{Duration, Instant};
+
+use jetlane::{
+    CloseError, Envelope, EnvelopeError, EventBus, PublishError, Settlement, Strategy,
+    SubscribeError, TopicError, Verdict,
+};
+use jetlane_testkit::Server;
+use jetlane_tests::{DEADLINE, eventually};
+
+/// A server, and a bus on it whose topic `order.>` is ensured.
+fn with_topic() -> (Server, EventBus) {
+    let server = Server::start().unwrap();
+    let bus = EventBus::connect(&server.url()).unwrap();
+    bus.topic("order.>").ensure(Strategy::CreateOnly).unwrap();
+    (server, bus)
+}
+
+fn lanes(count: usize) -> NonZeroUsize {
+    NonZeroUsize::new(count).unwrap()
+}
+
+/// Publishes events with these payloads, of one aggregate, and waits until they are stored.
+fn publish(
+    bus: &EventBus,
+    topic: &str,
+    aggregate: &str,
+    payloads: impl IntoIterator<Item = String>,
+) {
+    let tickets: Vec<_> = payloads
+        .into_iter()
+        .map(|payload| {
+            let event = Envelope::new(aggregate.to_string(), "Tested", payload);
+            bus.publish(topic, event).unwrap()
+        })
+        .collect();
+    tickets.into_iter().for_each(|ticket| assert!(ticket.wait().is_ok()));
+}
+
+fn text(event: &Envelope) -> String {
+    String::from_utf8(event.payload().to_vec()).unwrap()
+}
+
+/// How many events of the subscription `name` are neither handled nor given up.
+fn unsettled(bus: &EventBus, name: &str) -> u64 {
+    let info = bus.jetstream().consumer_info("order_ALL", name).wait().unwrap();
+    info.num_pending + info.num_ack_pending
+}
+
+#[test]
+fn an_envelope_arrives_as_it_was_published() {
+    let (_server, bus) = with_topic();
+    let (seen, events) = mpsc::channel();
+    let handler = move |event: &Envelope| seen.send(event.clone()).unwrap();
+    bus.subscribe("all").on("order.>", handler).start().unwrap();
+    let event = Envelope::new("order-42", "OrderCreated", r#"{"total":7}"#)
+        .with_event_version(3)
+        .with_trace_id("trace")
+        .with_correlation_id("correlation");
+    let stored = bus.publish("order.created", &event).unwrap().wait().unwrap();
+    assert_eq!((stored.sequence, stored.duplicate), (1, false));
+    assert_eq!(events.recv_timeout(DEADLINE).unwrap(), event);
+    let again = bus.publish("order.created", &event).unwrap().wait().unwrap();
+    assert_eq!((again.sequence, again.duplicate), (1, true), "the event id is the message id");
+    bus.close(DEADLINE).unwrap();
+    assert!(events.try_recv().is_err());
+}
+
+#[test]
+fn two_handlers_on_one_consumer_are_chosen_by_the_subject_of_the_message() {
+    let (_server, bus) = with_topic();
+    let (seen, events) = mpsc::channel();
+    let note = |who: &'static str| {
+        let seen = seen.clone();
+        move |event: &Envelope| seen.send((who, text(event))).unwrap()
+    };
+    let subscription = bus
+        .subscribe("billing")
+        .on("order.created", note("created"))
+        .on("order.*.paid", note("paid"))
+        .start()
+        .unwrap();
+    publish(&bus, "order.created", "a", ["1".to_string()]);
+    publish(&bus, "order.shipped", "a", ["2".to_string()]);
+    publish(&bus, "order.eu.paid", "a", ["3".to_string()]);
+    publish(&bus, "order.created", "a", ["4".to_string()]);
+    let received: Vec<_> = (0..3).map(|_| events.recv_timeout(DEADLINE).unwrap()).collect();
+    let expected = [("created", "1"), ("paid", "3"), ("created", "4")];
+    assert_eq!(received, expected.map(|(who, what)| (who, what.to_string())));
+    let consumer = bus.jetstream().consumer_info("order_ALL", "billing").wait().unwrap();
+    assert_eq!(consumer.config.filter_subjects, ["order.created", "order.*.paid"]);
+    eventually("all are settled", || (unsettled(&bus, "billing") == 0).then_some(()));
+    assert_eq!(subscription.counts().handled, 3);
+    assert!(events.try_recv().is_err(), "what nobody asked for is not delivered");
+}
+
+/// 1000 aggregates with 200 events each, handlers that take their time at random, four lanes: not one inversion.
+#[test]
+fn events_of_one_aggregate_are_handled_in_order() {
+    const KEYS: u64 = 1000;
+    const EVENTS: u64 = 200;
+    let (_server, bus) = with_topic();
+    let last: Arc<Vec<AtomicU64>> = Arc::new((0..KEYS).map(|_| AtomicU64::new(0)).collect());
+    let inversions = Arc::new(AtomicU64::new(0));
+    let busy: Arc<Vec<AtomicU64>> = Arc::new((0..KEYS).map(|_| AtomicU64::new(0)).collect());
+    let handler = {
+        let (last, inversions, busy) =
+            (Arc::clone(&last), Arc::clone(&inversions), Arc::clone(&busy));
+        move |event: &Envelope| {
+            let key: usize = event.aggregate_id().parse().unwrap();
+            assert_eq!(busy[key].fetch_add(1, Relaxed), 0, "one at a time an aggregate");
+            let counter: u64 = text(event).parse().unwrap();
+            // Mostly nothing, sometimes much: so lanes run far apart.
+            match fastrand::u32(0..1000) {
+                0 => std::thread::park_timeout(Duration::from_micros(fastrand::u64(0..2000))),
+                1..100 => (0..fastrand::u32(0..1000)).for_each(|_| std::hint::spin_loop()),
+                _ => {}
+            }
+            if last[key].swap(counter, Relaxed) + 1 != counter {
+                inversions.fetch_add(1, Relaxed);
+            }
+            busy[key].fetch_sub(1, Relaxed);
+        }
+    };
+    let subscription =
+        bus.subscribe("order").lanes(lanes(4)).on("order.counted", handler).start().unwrap();
+    let mut tickets = Vec::new();
+    for counter in 1..=EVENTS {
+        for key in 0..KEYS {
+            let event = Envelope::new(key.to_string(), "Counted", counter.to_string());
+            tickets.push(bus.publish("order.counted", event).unwrap());
+            if tickets.len() == 10_000 {
+                tickets.drain(..).for_each(|ticket| assert!(ticket.wait().is_ok()));
+            }
+        }
+    }
+    tickets.into_iter().for_each(|ticket| assert!(ticket.wait().is_ok()));
+    eventually("all are handled", || {
+        (subscription.counts().handled == KEYS * EVENTS).then_some(())
+    });
+    assert_eq!(inversions.load(Relaxed), 0);
+    assert!(last.iter().all(|last| last.load(Relaxed) == EVENTS));
+    let counts = subscription.counts();
+    assert_eq!((counts.retried, counts.panics, counts.rejected), (0, 0, 0));
+    bus.close(DEADLINE).unwrap();
+}
+
+#[test]
+fn a_failing_event_holds_up_its_own_aggregate_only() {
+    for settlement in [Settlement::Each, Settlement::Watermark] {
+        let (_server, bus) = with_topic();
+        let (seen, events) = mpsc::channel();
+        let healed = Arc::new(AtomicU64::new(0));
+        let handler = {
+            let healed = Arc::clone(&healed);
+            move |event: &Envelope| {
+                if text(event) == "bad" && healed.load(Relaxed) == 0 {
+                    return Err("not yet");
+                }
+                seen.send((event.aggregate_id().to_string(), text(event))).unwrap();
+                Ok(())
+            }
+        };
+        let subscription = bus
+            .subscribe("c")
+            .settlement(settlement)
+            .lanes(lanes(1))
+            .retry(Duration::from_millis(1), Duration::from_millis(5))
+            .on("order.x", handler)
+            .start()
+            .unwrap();
+        publish(&bus, "order.x", "sick", ["bad".into(), "next".into()]);
+        publish(&bus, "order.x", "well", (0..100).map(|n| n.to_string()));
+        for n in 0..100 {
+            let (aggregate, payload) = events.recv_timeout(DEADLINE).unwrap();
+            assert_eq!((aggregate.as_str(), payload), ("well", n.to_string()));
+        }
+        eventually("it is tried again and again", || {
+            (subscription.counts().retried > 5).then_some(())
+        });
+        assert_eq!(subscription.last_error().unwrap(), "not yet");
+        healed.store(1, Relaxed);
+        for payload in ["bad", "next"] {
+            assert_eq!(events.recv_timeout(DEADLINE).unwrap(), ("sick".into(), payload.into()));
+        }
+        eventually("all are settled", || (unsettled(&bus, "c") == 0).then_some(()));
+    }
+}
+
+#[test]
+fn a_panicking_handler_is_tried_again_and_takes_nothing_with_it() {
+    let (_server, bus) = with_topic();
+    let (seen, events) = mpsc::channel();
+    let attempts = AtomicU64::new(0);
+    let handler = move |event: &Envelope| {
+        if text(event) == "2" && attempts.fetch_add(1, Relaxed) == 0 {
+            panic!("as if by accident");
+        }
+        seen.send(text(event)).unwrap();
+    };
+    let pace = Duration::from_millis(1);
+    let subscription = bus.subscribe("p").retry(pace, pace).on("order.x", handler).start().unwrap();
+    publish(&bus, "order.x", "a", (1..=3).map(|n| n.to_string()));
+    for n in 1..=3 {
+        assert_eq!(events.recv_timeout(DEADLINE).unwrap(), n.to_string());
+    }
+    assert_eq!(subscription.counts().panics, 1);
+    assert!(subscription.last_error().unwrap().contains("as if by accident"));
+    bus.close(DEADLINE).unwrap();
+}
+
+#[test]
+fn what_can_never_be_handled_is_given_up_and_said() {
+    let (_server, bus) = with_topic();
+    let mut advisories =
+        bus.client().subscribe("$JS.EVENT.ADVISORY.CONSUMER.MSG_TERMINATED.order_ALL.r").unwrap();
+    let reject = |_: &Envelope| Verdict::Reject { reason: "no such\r\norder".into() };
+    let subscription = bus.subscribe("r").on("order.x", reject).start().unwrap();
+    publish(&bus, "order.x", "a", ["1".into()]);
+    // Not an envelope at all.
+    bus.publish_raw("order.x", "raw").unwrap().wait().unwrap();
+    for reason in ["no such  order", "the event has no X-Event-ID"] {
+        let advisory = advisories.next_timeout(DEADLINE).expect("the server tells of it");
+        let advisory = String::from_utf8_lossy(advisory.payload()).into_owned();
+        assert!(advisory.contains(reason), "{advisory}");
+    }
+    eventually("both are settled", || (unsettled(&bus, "r") == 0).then_some(()));
+    assert_eq!(subscription.counts().rejected, 2);
+}
+
+#[test]
+fn raw_messages_are_in_order_by_subject() {
+    let (_server, bus) = with_topic();
+    let seen: Arc<Mutex<HashMap<Vec<u8>, Vec<u64>>>> = Arc::default();
+    let handler = {
+        let seen = Arc::clone(&seen);
+        move |event: &jetlane::RawEvent<'_>| {
+            assert_eq!((event.delivered(), event.payload()), (1, &b"x"[..]));
+            seen.lock()
+                .unwrap()
+                .entry(event.subject().to_vec())
+                .or_default()
+                .push(event.sequence());
+        }
+    };
+    let subscription =
+        bus.subscribe("raw").lanes(lanes(3)).on_raw("order.*", handler).start().unwrap();
+    for n in 0..3000 {
+        bus.publish_raw(format!("order.{}", n % 7), "x").unwrap().wait().unwrap();
+    }
+    eventually("all are handled", || (subscription.counts().handled == 3000).then_some(()));
+    let seen = seen.lock().unwrap();
+    assert_eq!(seen.len(), 7);
+    assert!(seen.values().all(|sequences| sequences.is_sorted()));
+}
+
+#[test]
+fn close_handles_and_settles_what_is_in_flight() {
+    let (server, bus) = with_topic();
+    let (begun, beginning) = mpsc::channel();
+    let (go, gate) = mpsc::channel::<()>();
+    let gate = Mutex::new(gate);
+    let handler = move |event: &Envelope| {
+        if text(event) == "0" {
+            begun.send(()).unwrap();
+            gate.lock().unwrap().recv().unwrap();
+        }
+    };
+    bus.subscribe("c").lanes(lanes(1)).on("order.x", handler).start().unwrap();
+    publish(&bus, "order.x", "a", (0..50).map(|n| n.to_string()));
+    beginning.recv_timeout(DEADLINE).unwrap();
+    let closing = {
+        let bus = bus.clone();
+        std::thread::spawn(move || bus.close(DEADLINE))
+    };
+    go.send(()).unwrap();
+    assert_eq!(closing.join().unwrap(), Ok(()));
+    let publishing = bus.publish("order.x", Envelope::new("a", "t", ""));
+    assert!(matches!(publishing, Err(PublishError::JetStream(_))), "closed");
+
+    let bus = EventBus::connect(&server.url()).unwrap();
+    // The server has all acks by now, but applies them on a thread of its own.
+    eventually("all fifty are settled", || {
+        let info = bus.jetstream().consumer_info("order_ALL", "c").wait().unwrap();
+        (info.ack_floor.stream_seq == 50 && info.num_ack_pending == 0).then_some(())
+    });
+}
+
+#[test]
+fn a_close_that_runs_out_of_time_says_what_it_left() {
+    let (server, bus) = with_topic();
+    let (begun, beginning) = mpsc::channel();
+    let (go, gate) = mpsc::channel::<()>();
+    let gate = Mutex::new(gate);
+    let handler = move |_: &Envelope| {
+        begun.send(()).unwrap();
+        let _ = gate.lock().unwrap().recv();
+    };
+    bus.subscribe("c").lanes(lanes(1)).on("order.x", handler).start().unwrap();
+    publish(&bus, "order.x", "a", (0..5).map(|n| n.to_string()));
+    beginning.recv_timeout(DEADLINE).unwrap();
+    let started = Instant::now();
+    let Err(CloseError { returned, stuck, unacknowledged, unwritten, .. }) =
+        bus.close(Duration::from_millis(300))
+    else {
+        panic!("a handler was stuck")
+    };
+    assert!(started.elapsed() < Duration::from_secs(5));
+    assert_eq!((stuck, unacknowledged, unwritten), (1, 0, 0));
+    assert!(returned <= 4, "{returned}");
+    drop(go);
+
+    // Those given back come to the next at once; the one that was stuck after the ack wait.
+    let bus = EventBus::connect(&server.url()).unwrap();
+    let (seen, events) = mpsc::channel();
+    bus.subscribe("c")
+        .on("order.x", move |event: &Envelope| seen.send(text(event)).unwrap())
+        .start()
+        .unwrap();
+    let received: Vec<_> =
+        (0..returned).map(|_| events.recv_timeout(Duration::from_secs(10)).unwrap()).collect();
+    assert_eq!(received, ["1", "2", "3", "4"][4 - returned..], "in order");
+}
+
+#[test]
+fn a_stopped_subscription_goes_on_where_it_was() {
+    let (_server, bus) = with_topic();
+    let (seen, events) = mpsc::channel();
+    let subscribe = || {
+        let seen = seen.clone();
+        let handler = move |event: &Envelope| seen.send(text(event)).unwrap();
+        bus.subscribe("s").on("order.x", handler).start().unwrap()
+    };
+    let mut expected = 0;
+    for round in 0..3 {
+        let subscription = subscribe();
+        publish(&bus, "order.x", "a", (round * 100..(round + 1) * 100).map(|n| n.to_string()));
+        for _ in 0..100 {
+            assert_eq!(events.recv_timeout(DEADLINE).unwrap(), expected.to_string());
+            expected += 1;
+        }
+        subscription.stop(DEADLINE).unwrap();
+        subscription.stop(DEADLINE).unwrap();
+    }
+    assert!(events.try_recv().is_err());
+}
+
+#[test]
+fn handling_goes_on_in_order_after_the_server_was_killed() {
+    let (mut server, bus) = with_topic();
+    let (seen, events) = mpsc::channel();
+    let handler = move |event: &Envelope| seen.send(text(event).parse::<u64>().unwrap()).unwrap();
+    bus.subscribe("k").lanes(lanes(2)).on("order.x", handler).start().unwrap();
+    let mut last = 0;
+    for round in 1..=3u64 {
+        publish(&bus, "order.x", "a", ((round - 1) * 500 + 1..=round * 500).map(|n| n.to_string()));
+        while last < round * 500 {
+            let n = events.recv_timeout(DEADLINE).unwrap();
+            // At least once: what was acknowledged right before the kill may come again, but nothing is left out.
+            assert!(n <= last + 1, "{n} after {last}");
+            last = last.max(n);
+        }
+        server.kill();
+        server.restart().unwrap();
+        eventually("the connection is back", || {
+            (bus.client().stats().reconnects >= round).then_some(())
+        });
+    }
+}
+
+#[test]
+fn topics_are_ensured_as_the_strategy_says() {
+    let (_server, bus) = with_topic();
+    let topic = || bus.topic("order.>").retain(Duration::from_secs(60));
+    let kept = topic().ensure(Strategy::CreateOnly).unwrap();
+    assert_eq!(kept.config.max_age, Duration::ZERO, "what is there stays as it is");
+    let changed = topic().max_events(1000).ensure(Strategy::CreateOrUpdate).unwrap();
+    assert_eq!(
+        (changed.config.max_age, changed.config.max_msgs),
+        (Duration::from_secs(60), Some(1000))
+    );
+    let shared = bus.topic("payment.*").stream("order_ALL");
+    let error = shared.ensure(Strategy::CreateOnly).unwrap_err();
+    assert!(matches!(error, TopicError::NotStored { .. }), "{error}");
+    let shared = bus.topic("payment.*").stream("order_ALL");
+    let both = shared.ensure(Strategy::CreateOrUpdate).unwrap();
+    assert_eq!(both.config.subjects, ["payment.*", "order.>"]);
+    bus.topic("order.created").stream("order_ALL").ensure(Strategy::CreateOnly).unwrap();
+    let bad = bus.topic("order..x").ensure(Strategy::CreateOnly).unwrap_err();
+    assert!(matches!(bad, TopicError::Subject(_)), "{bad}");
+}
+
+#[test]
+fn each_way_not_to_subscribe_or_publish_has_its_own_error() {
+    let (_server, bus) = with_topic();
+    bus.topic("audit").ensure(Strategy::CreateOnly).unwrap();
+    let nothing = |_: &Envelope| {};
+    let start = |topics: &[&str], name: &str| {
+        let subscribe = topics.iter().fold(bus.subscribe(name), |s, topic| s.on(topic, nothing));
+        subscribe.start().unwrap_err()
+    };
+    assert!(matches!(start(&[], "s"), SubscribeError::NoHandler));
+    assert!(matches!(start(&["order.x"], "a.b"), SubscribeError::Name(_)));
+    assert!(matches!(start(&["order..x"], "s"), SubscribeError::Topic { .. }));
+    let no_stream = start(&["nowhere.x"], "s");
+    assert!(no_stream.to_string().contains("ensure the topic first"), "{no_stream}");
+    assert!(matches!(start(&["order.x", "audit"], "s"), SubscribeError::SeveralStreams { .. }));
+    assert!(matches!(start(&["order.x", "order.*"], "s"), SubscribeError::Api(_)), "overlap");
+
+    let nameless = bus.publish("order.x", Envelope::new("", "t", "")).unwrap_err();
+    let missing = EnvelopeError::Missing { field: "X-Aggregate-ID" };
+    assert_eq!(nameless, PublishError::Envelope(missing));
+    for (topic, payload) in [("order.*", 1), ("order.x", 1 << 20)] {
+        let refused = bus.publish(topic, Envelope::new("a", "t", vec![0; payload])).unwrap_err();
+        assert!(matches!(refused, PublishError::JetStream(_)), "{refused}");
+    }
+    let nowhere = bus.publish("nowhere", Envelope::new("a", "t", "")).unwrap().wait().unwrap_err();
+    assert!(nowhere.to_string().contains("create a stream"), "{nowhere}");
+}
