@@ -4,10 +4,12 @@
 //! encoded frames to its outbox, and wake it if it sleeps. What can be waited for is a `Future` and has `wait()`; what
 //! comes in a row is an `Iterator`, and a `Stream` for those who have an executor.
 //!
-//! ```no_run
+//! ```
 //! use jetlane_client::Client;
+//! # let server = jetlane_testkit::Server::start()?;
+//! # let url = &server.url();
 //!
-//! let client = Client::connect("nats://127.0.0.1:4222")?;
+//! let client = Client::connect(url)?; // "nats://127.0.0.1:4222"
 //! let mut greetings = client.subscribe("greet.*")?;
 //! client.publish("greet.world", b"hello")?;
 //! let message = greetings.next().expect("the connection is open");

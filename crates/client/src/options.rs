@@ -6,10 +6,12 @@ use crate::{Client, ConnectError};
 
 /// How to connect. Every setting has a default; see each method.
 ///
-/// ```no_run
+/// ```
 /// use jetlane_client::ConnectOptions;
-/// let client = ConnectOptions::new().name("billing").connect("nats://127.0.0.1:4222")?;
-/// # Ok::<(), jetlane_client::ConnectError>(())
+/// # let server = jetlane_testkit::Server::start()?;
+/// # let url = &server.url();
+/// let client = ConnectOptions::new().name("billing").connect(url)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct ConnectOptions {

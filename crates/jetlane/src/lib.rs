@@ -1,10 +1,12 @@
 //! An event bus on NATS JetStream: events of one aggregate are published, stored and handled in order, always.
 //!
-//! ```no_run
+//! ```
 //! use std::time::Duration;
 //! use jetlane::{Envelope, EventBus, Strategy};
+//! # let server = jetlane_testkit::Server::start()?;
+//! # let url = &server.url();
 //!
-//! let bus = EventBus::connect("nats://127.0.0.1:4222")?;
+//! let bus = EventBus::connect(url)?;
 //! bus.topic("order.>").retain(Duration::from_secs(86_400)).ensure(Strategy::CreateOnly)?;
 //!
 //! bus.subscribe("billing")

@@ -12,8 +12,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use clap::Args;
-use jetlane::{Envelope, EventBus, Strategy};
+use clap::{Args, ValueEnum};
+use jetlane::{Envelope, EventBus, Settlement, Strategy};
 use jetlane_testkit::Server;
 
 use check::Checker;
@@ -42,6 +42,10 @@ pub(crate) struct Options {
     /// Lanes that handle events [default: one a core].
     #[arg(long)]
     lanes: Option<NonZeroUsize>,
+    /// How handled events are acknowledged. The demo is the only process of its subscription, so the watermark is safe,
+    /// and takes less of the server.
+    #[arg(long, value_enum, default_value_t = AckBy::Watermark)]
+    settlement: AckBy,
     /// A running server with JetStream; without it a nats-server is found or fetched, and started for the demo.
     #[arg(long)]
     url: Option<String>,
@@ -51,6 +55,24 @@ pub(crate) struct Options {
     /// Show no progress bar.
     #[arg(long)]
     no_progress: bool,
+}
+
+/// See `jetlane::Settlement`.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum AckBy {
+    /// An ack an event.
+    Each,
+    /// One ack for all events up to the lowest that is not yet handled.
+    Watermark,
+}
+
+impl From<AckBy> for Settlement {
+    fn from(by: AckBy) -> Self {
+        match by {
+            AckBy::Each => Self::Each,
+            AckBy::Watermark => Self::Watermark,
+        }
+    }
 }
 
 /// Runs the demo. True if nothing was lost and nothing out of order.
@@ -96,7 +118,7 @@ fn run_on(url: &str, options: &Options) -> Result<Report> {
 fn measure(bus: &EventBus, topic: &str, options: &Options) -> Result<Report> {
     let clock = Clock::start();
     let checker = Arc::new(Checker::new(options.keys, clock));
-    let subscribe = bus.subscribe("demo").on(topic, {
+    let subscribe = bus.subscribe("demo").settlement(options.settlement.into()).on(topic, {
         let checker = Arc::clone(&checker);
         move |event: &Envelope| checker.handle(event)
     });
