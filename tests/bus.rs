@@ -224,10 +224,15 @@ fn what_can_never_be_handled_is_given_up_and_said() {
     publish(&bus, "order.x", "a", ["1".into()]);
     // Not an envelope at all.
     bus.publish_raw("order.x", "raw").unwrap().wait().unwrap();
+    // The two have different keys, and so no order between them.
+    let told: Vec<_> = (0..2)
+        .map(|_| {
+            let advisory = advisories.next_timeout(DEADLINE).expect("the server tells of it");
+            String::from_utf8_lossy(advisory.payload()).into_owned()
+        })
+        .collect();
     for reason in ["no such  order", "the event has no X-Event-ID"] {
-        let advisory = advisories.next_timeout(DEADLINE).expect("the server tells of it");
-        let advisory = String::from_utf8_lossy(advisory.payload()).into_owned();
-        assert!(advisory.contains(reason), "{advisory}");
+        assert!(told.iter().any(|advisory| advisory.contains(reason)), "{reason}: {told:?}");
     }
     eventually("both are settled", || (unsettled(&bus, "r") == 0).then_some(()));
     assert_eq!(subscription.counts().rejected, 2);
@@ -285,9 +290,10 @@ fn close_handles_and_settles_what_is_in_flight() {
 
     let bus = EventBus::connect(&server.url()).unwrap();
     // The server has all acks by now, but applies them on a thread of its own.
-    eventually("all fifty are settled", || {
+    eventually("all that was delivered is settled", || {
         let info = bus.jetstream().consumer_info("order_ALL", "c").wait().unwrap();
-        (info.ack_floor.stream_seq == 50 && info.num_ack_pending == 0).then_some(())
+        let settled = info.ack_floor.stream_seq == info.delivered.stream_seq;
+        (settled && info.delivered.stream_seq >= 1 && info.num_ack_pending == 0).then_some(())
     });
 }
 
