@@ -127,11 +127,12 @@ fn what_is_not_stored_says_why() {
     assert_eq!((none.code, none.error_code), (503, 0));
     assert!(none.reason.contains("create a stream"), "{none}");
 
-    let mut answers = js.client().subscribe("answers").unwrap();
-    let ticket = js.publish("answers", "x").unwrap();
+    // Somebody else who answers on the stream's subject is not taken for the stream.
+    let mut answers = js.client().subscribe("s.answered").unwrap();
+    let ticket = js.publish("s.answered", "x").unwrap();
     let question = answers.next_timeout(DEADLINE).unwrap();
     js.client().publish(std::str::from_utf8(question.reply().unwrap()).unwrap(), "hello").unwrap();
-    assert_eq!(ticket.wait(), Err(NotStored::Unknown(Unknown::BadAck)));
+    assert!(ticket.wait().is_ok());
 
     let large = js.publish("s.x", vec![0; (1 << 20) + 1]).unwrap_err();
     let expected = jetlane_client::PublishError::TooLarge { size: (1 << 20) + 1, max: 1 << 20 };

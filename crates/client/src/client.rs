@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use jetlane_proto::{AsSubject, HeaderBlock, Limits, ServerInfo, encode};
+use jetlane_proto::{AsSubject, HeaderBlock, Limits, ServerInfo, SubjectError, encode};
 use jetlane_ring::{Full, PendingRing, RingConfig};
 
 use crate::outbox::Command;
@@ -14,12 +14,16 @@ use crate::request::{Request, Requests};
 use crate::shared::Shared;
 use crate::stats::{State, Stats};
 use crate::{
-    CloseError, ConnectError, ConnectOptions, FlushError, PublishError, RequestError, SinkHandle,
-    SubmitError, Subscribe, SubscribeError, Subscription,
+    CloseError, ConnectError, ConnectOptions, FlushError, Inbox, PublishError, RequestError,
+    SinkHandle, SubmitError, Subscribe, SubscribeError, Subscription, later,
 };
 
 /// How long the last handle's drop lets queued frames be written, in the background.
 const DROP_GRACE: Duration = Duration::from_secs(1);
+
+/// Most bytes of subject, reply subject and queue group together: with sizes and numbers they fit the 4096 bytes of a server's
+/// default `max_control_line`.
+pub(crate) const MAX_LINE: usize = 4000;
 
 /// A handle to a connection. Cloning is cheap, and all clones are the same connection.
 ///
@@ -55,7 +59,8 @@ impl Client {
         Ok(Self { handle: Arc::new(handle) })
     }
 
-    /// Queues a message. Waits while the outbox is full, for `Limits::publish_wait` at most.
+    /// Queues a message. Waits while the outbox is full, for `Limits::publish_wait` at most; in an inline callback, which the
+    /// outbox itself waits for, it fails at once.
     ///
     /// # Errors
     /// [`PublishError`]; nothing is sent then.
@@ -104,6 +109,10 @@ impl Client {
     ) -> Result<(), PublishError> {
         let (subject, payload) = (subject.as_subject()?, payload.as_ref());
         let reply = reply.map(|reply| reply.as_subject().map(str::as_bytes)).transpose()?;
+        let len = subject.len() + reply.map_or(0, <[u8]>::len);
+        if len > MAX_LINE {
+            return Err(SubjectError::TooLong { len }.into());
+        }
         let size = headers.encoded_len() + payload.len();
         self.check_size(size)?;
         Ok(self.submit(frame_len(subject, size), |out| {
@@ -126,7 +135,7 @@ impl Client {
             (subject.as_subject().map_err(PublishError::from)?, payload.as_ref());
         self.check_size(payload.len())?;
         let requests = self.requests();
-        let deadline = Instant::now() + self.limits().publish_wait;
+        let deadline = later(Instant::now(), self.limits().publish_wait);
         loop {
             let claimed = self.submit(frame_len(subject, payload.len()), |out| {
                 let claim = requests.ring.claim(Requests::patience(timeout))?;
@@ -141,7 +150,7 @@ impl Client {
                 Err(SubmitError::Encode(_)) if Instant::now() >= deadline => {
                     return Err(RequestError::TooMany);
                 }
-                Err(SubmitError::Encode(_)) => requests.ring.wait_for_room(),
+                Err(SubmitError::Encode(why)) => requests.ring.wait_for_room(why),
             }
         }
     }
@@ -163,32 +172,25 @@ impl Client {
     /// Asked for while the connection is down, it waits for the next one; but if the connection is lost after it was asked for, it fails:
     /// what was written before may be lost.
     pub fn flush(&self) -> Pending<Result<(), FlushError>> {
-        let (done, flushed) = pending();
+        let (done, flushed) = pending(Err(FlushError::Closed));
         let mut done = Some(done);
-        let queued = self.shared().command(|state| {
+        // Not taken, it is dropped, and says that the connection is closed.
+        let _ = self.shared().command(|state| {
             state.bytes.extend_from_slice(encode::PING);
-            if let Some(done) = done.take() {
-                state.commands.push(Command::Flush { done });
-            }
+            state.commands.extend(done.take().map(|done| Command::Flush { done }));
             Ok(())
         });
-        if let (Err(_), Some(done)) = (queued, done) {
-            done.resolve(Err(FlushError::Closed));
-        }
         flushed
     }
 
-    /// Accepts nothing more, writes what is queued, and closes the connection: when all is written, or after
-    /// `timeout`. All that waits (flushes, requests, subscriptions) ends. Waits until it is done.
-    ///
-    /// *Written* is not *flushed*: call [`Client::flush`] first to know that the server has it.
+    /// Accepts nothing more, writes what is queued, and closes the connection: when the server has read all of it, or after
+    /// `timeout`. All that waits (flushes, requests, subscriptions) ends. Waits until it is done; but on the reactor's own thread,
+    /// in a callback, it only begins to close.
     ///
     /// # Errors
     /// [`CloseError`] if frames were left unwritten.
     pub fn close(&self, timeout: Duration) -> Result<(), CloseError> {
-        let now = Instant::now();
-        let far = Duration::from_secs(365 * 86_400);
-        self.shared().outbox.close(now.checked_add(timeout).unwrap_or(now + far));
+        self.shared().outbox.close(later(Instant::now(), timeout));
         self.shared().wake_now();
         match self.handle.reactor.wait() {
             0 => Ok(()),
@@ -229,7 +231,8 @@ impl Client {
     }
 
     /// For layers that encode their own frames: appends what `encode` writes (whole frames, of about `len` bytes) to the
-    /// outbox, under its lock. Waits while it is full, for `Limits::publish_wait` at most. `encode` must not block, and
+    /// outbox, under its lock. Waits while it is full, for `Limits::publish_wait` at most (not at all in a callback on the
+    /// reactor's own thread). `encode` must not block, and
     /// must leave the buffer as it was if it fails.
     ///
     /// # Errors
@@ -244,8 +247,12 @@ impl Client {
         loop {
             match self.try_submit(len, &mut encode) {
                 Err(SubmitError::Full) => {
+                    // The reactor can not wait for itself to make room.
+                    if self.handle.reactor.is_current() {
+                        return Err(SubmitError::Full);
+                    }
                     let wait = self.limits().publish_wait;
-                    let deadline = *deadline.get_or_insert_with(|| Instant::now() + wait);
+                    let deadline = *deadline.get_or_insert_with(|| later(Instant::now(), wait));
                     if !self.shared().outbox.wait_for_room(len, deadline) {
                         return Err(SubmitError::Full);
                     }
@@ -288,10 +295,12 @@ impl Client {
     /// The inbox for replies, subscribed to when the first request is made.
     fn requests(&self) -> &Requests {
         self.handle.requests.get_or_init(|| {
-            let limit = self.limits().requests;
-            let ring = PendingRing::new(RingConfig { capacity: limit, window: limit });
+            let window = self.limits().requests.min(Inbox::SLOTS / 2);
+            // Replies that nobody has taken yet must not keep others from asking.
+            let ring = PendingRing::new(RingConfig { capacity: window * 2, window });
             let requests = Requests::new(ring);
-            if let Ok(handle) = self.subscription(&requests.inbox.filter()).sink(requests.sink()) {
+            let inbox = requests.inbox.filter();
+            if let Ok(handle) = self.subscription(&inbox).inbox_sink(requests.sink()) {
                 // The inbox lives as long as the connection, and must not keep it open.
                 SinkHandle::forget(handle);
             }
@@ -308,7 +317,7 @@ fn frame_len(subject: &str, size: usize) -> usize {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.shared.outbox.close(Instant::now() + DROP_GRACE);
+        self.shared.outbox.close(later(Instant::now(), DROP_GRACE));
         self.shared.wake_now();
     }
 }

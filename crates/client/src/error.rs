@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use jetlane_proto::encode::HeaderLenError;
-use jetlane_proto::{NameError, ParseError, ServerError, SessionError, SubjectError};
+use jetlane_proto::{ParseError, ServerError, SessionError, SubjectError};
 
 use crate::UrlError;
 
@@ -155,9 +155,14 @@ pub enum SubscribeError {
     /// The filter is not one. The caller's fault.
     #[error(transparent)]
     Subject(#[from] SubjectError),
-    /// The queue group is no name. The caller's fault.
-    #[error("the queue group: {0}")]
-    Queue(#[from] NameError),
+    /// The queue group has white space or a control character, which would end it on the wire. The caller's fault.
+    #[error("the queue group {group:?} has a forbidden character at byte {at}")]
+    Queue {
+        /// The queue group.
+        group: String,
+        /// Where the character stands.
+        at: usize,
+    },
     /// As many subscriptions as `Limits::subscriptions` exist.
     #[error("the connection has {limit} subscriptions already, its limit")]
     TooMany {
@@ -191,8 +196,9 @@ pub enum RequestError {
     /// It was not sent.
     #[error(transparent)]
     Publish(#[from] PublishError),
-    /// As many requests as `Limits::requests` wait for their reply, and stayed so for `publish_wait`.
-    #[error("too many requests wait for their reply")]
+    /// As many requests as `Limits::requests` wait for their reply, or as many replies were not taken, and stayed so for
+    /// `publish_wait`.
+    #[error("too many requests wait for their reply, or were not waited for")]
     TooMany,
     /// Nobody listens on the subject (status 503).
     #[error("nobody listens on the subject of the request")]
@@ -234,6 +240,16 @@ pub(crate) enum LinkError {
 impl LinkError {
     pub(crate) fn is_auth(&self) -> bool {
         matches!(self, Self::Session(SessionError::Server(error)) if error.is_auth())
+    }
+
+    /// True if the server ended the connection because of a frame of ours: sent again, it would do so again.
+    pub(crate) fn blames_a_frame(&self) -> bool {
+        matches!(
+            self,
+            Self::Session(SessionError::Server(
+                ServerError::MaxPayload | ServerError::ProtocolViolation { .. }
+            ))
+        )
     }
 
     pub(crate) fn into_connect_error(self, address: SocketAddr, timeout: Duration) -> ConnectError {

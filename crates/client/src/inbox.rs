@@ -29,6 +29,9 @@ pub struct ReplySubject {
 }
 
 impl Inbox {
+    /// How many slots have a subject. A ring behind an inbox must not be larger.
+    pub const SLOTS: u32 = 1 << (5 * SLOT_DIGITS);
+
     /// A new inbox with an id of its own.
     pub fn new() -> Self {
         let mut prefix = *b"_INBOX.____________.";

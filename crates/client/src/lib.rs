@@ -34,10 +34,12 @@ mod queue;
 mod reactor;
 mod request;
 mod shared;
+mod sids;
 mod sink;
 mod stats;
 mod subscribe;
 mod subscription;
+mod time;
 mod url;
 
 pub use arena::Arena;
@@ -58,4 +60,5 @@ pub use sink::{CloseReason, Out, Sink, Unsent};
 pub use stats::{State, Stats};
 pub use subscribe::Subscribe;
 pub use subscription::{Nudger, SinkHandle, Subscription};
+pub use time::later;
 pub use url::{ServerUrl, UrlError};

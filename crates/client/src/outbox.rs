@@ -1,6 +1,7 @@
 // Where user threads leave what the reactor is to do: encoded frames, and commands about them. One lock covers both, so
 // of a SUB and a PUB from one thread the reactor sees both in order, and never a SUB without its route.
 
+use std::mem;
 use std::time::Instant;
 
 use jetlane_proto::Limits;
@@ -8,7 +9,12 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::pending::Resolver;
 use crate::reactor::Route;
+use crate::sids::Sids;
+use crate::sink::keep_publishes;
 use crate::{FlushError, SubmitError};
+
+/// Commands that may wait besides frames. More only come while the connection is down or stands still.
+const MAX_COMMANDS: usize = 100_000;
 
 /// What the reactor is to do, besides writing frames.
 #[derive(Debug)]
@@ -26,17 +32,19 @@ pub(crate) enum Command {
 #[derive(Debug)]
 pub(crate) struct Outbox {
     state: Mutex<OutboxState>,
-    /// Signalled when `bytes` was taken, or the outbox was closed.
+    /// Signalled when there is room again, or the outbox was closed.
     room: Condvar,
     limit: usize,
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct OutboxState {
-    /// Whole frames. `bytes.len() <= limit`, but for a single larger frame.
+    /// Whole frames. `bytes.len() + held_back <= limit`, but for a single larger frame.
     pub(crate) bytes: Vec<u8>,
     pub(crate) commands: Vec<Command>,
     pub(crate) sids: Sids,
+    /// Bytes that a lost connection left unwritten, and that go before `bytes`.
+    pub(crate) held_back: usize,
     /// Messages published since the connection was opened.
     pub(crate) published: u64,
     /// Set when no more is accepted: by when what is queued must have been written.
@@ -45,9 +53,18 @@ pub(crate) struct OutboxState {
     waiting: usize,
 }
 
+/// Why a command was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// The outbox accepts nothing any more.
+    Closed,
+    /// Too many commands wait.
+    Full,
+}
+
 impl Outbox {
     pub(crate) fn new(limits: &Limits) -> Self {
-        let sids = Sids { limit: limits.subscriptions, ..Sids::default() };
+        let sids = Sids::new(limits.subscriptions);
         Self {
             state: Mutex::new(OutboxState { sids, ..OutboxState::default() }),
             room: Condvar::new(),
@@ -73,7 +90,10 @@ impl Outbox {
         if state.is_full(len, self.limit) {
             return Err(SubmitError::Full);
         }
-        let result = encode(&mut state.bytes).map_err(SubmitError::Encode)?;
+        let mut frames = Frames { len: state.bytes.len(), bytes: &mut state.bytes };
+        let result = encode(frames.bytes).map_err(SubmitError::Encode)?;
+        frames.len = frames.bytes.len();
+        drop(frames);
         state.published += 1;
         Ok(result)
     }
@@ -93,27 +113,48 @@ impl Outbox {
         true
     }
 
-    /// Appends a command with its frames, whether there is room or not: they are few and small.
+    /// Appends a command with its frames. There are few, and small: only their number is bounded.
     pub(crate) fn command<R>(
         &self,
-        make: impl FnOnce(&mut OutboxState) -> Result<R, Closed>,
-    ) -> Result<R, Closed> {
+        make: impl FnOnce(&mut OutboxState) -> Result<R, Refusal>,
+    ) -> Result<R, Refusal> {
         let mut state = self.state.lock();
-        if state.closing.is_some() { Err(Closed) } else { make(&mut state) }
+        if state.closing.is_some() {
+            return Err(Refusal::Closed);
+        }
+        if state.commands.len() >= MAX_COMMANDS {
+            return Err(Refusal::Full);
+        }
+        make(&mut state)
     }
 
     /// Takes all frames into `bytes`, which is empty, and all commands into `commands`.
     pub(crate) fn take(&self, bytes: &mut Vec<u8>, commands: &mut Vec<Command>) {
         debug_assert!(bytes.is_empty());
         let mut state = self.state.lock();
-        std::mem::swap(&mut state.bytes, bytes);
+        mem::swap(&mut state.bytes, bytes);
         commands.append(&mut state.commands);
         self.notify_room(&state);
     }
 
-    /// Takes the commands only.
+    /// Takes the commands that need not wait for their frames to be written: all but flushes. For a socket that stands still.
+    pub(crate) fn take_ready_commands(&self, commands: &mut Vec<Command>) {
+        let mut state = self.state.lock();
+        let (flushes, ready) = mem::take(&mut state.commands)
+            .into_iter()
+            .partition(|command| matches!(command, Command::Flush { .. }));
+        state.commands = flushes;
+        commands.extend::<Vec<_>>(ready);
+    }
+
+    /// Takes the commands while there is no connection, and drops their frames: the next one is told by the routes.
     pub(crate) fn take_commands(&self, commands: &mut Vec<Command>) {
-        commands.append(&mut self.state.lock().commands);
+        let mut state = self.state.lock();
+        if !state.commands.is_empty() {
+            commands.append(&mut state.commands);
+            let frames = mem::take(&mut state.bytes);
+            keep_publishes(&mut state.bytes, &frames);
+        }
     }
 
     /// Accepts nothing more from now on. What is queued is to be written until `deadline`.
@@ -131,68 +172,26 @@ impl Outbox {
     }
 }
 
-/// The outbox accepts nothing any more.
-#[derive(Debug)]
-pub(crate) struct Closed;
-
 impl OutboxState {
     #[inline]
     fn is_full(&self, len: usize, limit: usize) -> bool {
         // A frame larger than the limit must go somehow: alone.
-        self.bytes.len() + len > limit && !self.bytes.is_empty()
+        let queued = self.bytes.len() + self.held_back;
+        queued + len > limit && queued > 0
     }
 }
 
-/// Hands out subscription numbers. The lower 20 bits are the place of the route in its table; the rest counts how
-/// often the place was used, so that late messages of a former subscription are told apart.
-#[derive(Debug, Default)]
-pub(crate) struct Sids {
-    free: Vec<u64>,
-    used: u64,
-    limit: usize,
+/// The frames under an encoder's hands. What it has written is cut off again unless it ended well: half a frame would
+/// cost the whole connection, and every message behind it.
+struct Frames<'a> {
+    bytes: &'a mut Vec<u8>,
+    /// Whole frames.
+    len: usize,
 }
 
-const INDEX_BITS: u32 = 20;
-
-impl Sids {
-    /// A number for a new subscription; `None` if there are too many. Places begin at 1: nobody expects a sid of 0.
-    pub(crate) fn take(&mut self) -> Option<u64> {
-        if let Some(sid) = self.free.pop() {
-            return Some(sid);
-        }
-        let next = self.used + 1;
-        if usize::try_from(self.used).is_ok_and(|used| used >= self.limit)
-            || next >> INDEX_BITS != 0
-        {
-            return None;
-        }
-        self.used = next;
-        Some(next)
-    }
-
-    /// `sid` is used no more; its place may be, with another number.
-    pub(crate) fn give_back(&mut self, sid: u64) {
-        self.free.push(sid.wrapping_add(1 << INDEX_BITS));
-    }
-
-    pub(crate) fn index(sid: u64) -> usize {
-        usize::try_from(sid & ((1 << INDEX_BITS) - 1)).unwrap_or(usize::MAX)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sids_are_dense_and_never_mistaken_for_their_predecessors() {
-        let mut sids = Sids { limit: 3, ..Sids::default() };
-        let first: Vec<_> = (0..3).map(|_| sids.take().unwrap()).collect();
-        assert_eq!(first, [1, 2, 3]);
-        assert_eq!(sids.take(), None);
-        sids.give_back(2);
-        let again = sids.take().unwrap();
-        assert_ne!(again, 2);
-        assert_eq!(Sids::index(again), 2);
+impl Drop for Frames<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.bytes.truncate(self.len);
     }
 }

@@ -16,10 +16,12 @@ pub struct Pending<T> {
     slot: Arc<Mutex<Slot<T>>>,
 }
 
-/// The other end: brings it.
+/// The other end: brings it. Dropped before, it brings its fallback: whoever waits must not wait for ever.
 #[derive(Debug)]
 pub(crate) struct Resolver<T> {
     slot: Arc<Mutex<Slot<T>>>,
+    /// `None` once it was brought.
+    fallback: Option<T>,
 }
 
 #[derive(Debug)]
@@ -28,13 +30,18 @@ struct Slot<T> {
     waker: Option<Waker>,
 }
 
-pub(crate) fn pending<T>() -> (Resolver<T>, Pending<T>) {
+pub(crate) fn pending<T>(fallback: T) -> (Resolver<T>, Pending<T>) {
     let slot = Arc::new(Mutex::new(Slot { value: None, waker: None }));
-    (Resolver { slot: Arc::clone(&slot) }, Pending { slot })
+    (Resolver { slot: Arc::clone(&slot), fallback: Some(fallback) }, Pending { slot })
 }
 
 impl<T> Resolver<T> {
-    pub(crate) fn resolve(self, value: T) {
+    pub(crate) fn resolve(mut self, value: T) {
+        self.fallback = None;
+        self.bring(value);
+    }
+
+    fn bring(&self, value: T) {
         let waker = {
             let mut slot = self.slot.lock();
             slot.value = Some(value);
@@ -42,6 +49,14 @@ impl<T> Resolver<T> {
         };
         if let Some(waker) = waker {
             waker.wake();
+        }
+    }
+}
+
+impl<T> Drop for Resolver<T> {
+    fn drop(&mut self) {
+        if let Some(fallback) = self.fallback.take() {
+            self.bring(fallback);
         }
     }
 }

@@ -52,6 +52,8 @@ pub(crate) struct QueueReader {
     /// Bytes of `ready` when it was taken.
     ready_bytes: usize,
     ready_count: usize,
+    /// How many are taken at once: they count as waiting until all of them are read, so it is a small part of the limit.
+    bulk: usize,
 }
 
 pub(crate) fn queue(limits: &Limits, shared: Arc<Shared>) -> (QueueSink, QueueReader) {
@@ -64,7 +66,9 @@ pub(crate) fn queue(limits: &Limits, shared: Arc<Shared>) -> (QueueSink, QueueRe
         max_bytes: limits.subscription_bytes,
         shared,
     };
-    let reader = QueueReader { queue, ready: VecDeque::new(), ready_bytes: 0, ready_count: 0 };
+    let bulk = (limits.subscription_messages / 16).max(1);
+    let reader =
+        QueueReader { queue, ready: VecDeque::new(), ready_bytes: 0, ready_count: 0, bulk };
     (sink, reader)
 }
 
@@ -102,6 +106,12 @@ impl Sink for QueueSink {
     }
 
     fn closed(&mut self, _: CloseReason) {
+        self.close();
+    }
+}
+
+impl QueueSink {
+    fn close(&self) {
         let waker = {
             let mut state = self.queue.state.lock();
             state.closed = true;
@@ -111,6 +121,13 @@ impl Sink for QueueSink {
         if let Some(waker) = waker {
             waker.wake();
         }
+    }
+}
+
+impl Drop for QueueSink {
+    fn drop(&mut self) {
+        // However the reactor ended: the reader must not wait for ever.
+        self.close();
     }
 }
 
@@ -175,7 +192,7 @@ impl QueueReader {
         self.queue.state.lock().dropped
     }
 
-    /// Takes all there is, after `wait` has waited for it.
+    /// Takes a batch of what there is, after `wait` has waited for it.
     fn refill(
         &mut self,
         wait: impl FnOnce(&Queue, &mut parking_lot::MutexGuard<'_, QueueState>),
@@ -186,10 +203,14 @@ impl QueueReader {
         state.taken -= std::mem::take(&mut self.ready_count);
         state.bytes -= std::mem::take(&mut self.ready_bytes);
         wait(&queue, &mut state);
-        std::mem::swap(&mut state.messages, &mut self.ready);
+        if state.messages.len() <= self.bulk {
+            std::mem::swap(&mut state.messages, &mut self.ready);
+        } else {
+            self.ready.extend(state.messages.drain(..self.bulk));
+        }
         self.ready_count = self.ready.len();
         state.taken += self.ready_count;
-        self.ready_bytes = state.bytes;
+        self.ready_bytes = self.ready.iter().map(Message::wire_len).sum();
         match self.ready.pop_front() {
             Some(message) => Next::Message(message),
             None if state.closed => Next::Closed,

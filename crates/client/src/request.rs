@@ -14,7 +14,7 @@ use crate::{Arena, Inbox, Message, MessageRef, RequestError};
 const TICK: Duration = Duration::from_millis(10);
 
 /// A request that was queued: a `Future`, and `wait` for plain threads. It ends by its timeout, at the latest a few
-/// hundredths of a second after it. Dropping it gives the reply up.
+/// hundredths of a second (and a hundredth of the timeout) after it. Dropping it gives the reply up.
 #[derive(Debug)]
 #[must_use = "a request without its reply is a publish"]
 pub struct Request {
@@ -90,8 +90,8 @@ impl Sink for ReplySink {
         } else {
             Ok(message.to_message(&mut self.arena))
         };
-        // A reply that nobody waits for any more is let go.
-        let _ = self.completer.complete(token, result);
+        // A reply that nobody waits for any more is let go. Several may answer one request, so its token is used once.
+        let _ = self.completer.complete_and_retire(token, result);
     }
 
     fn turn_end(&mut self, _: &mut Out<'_>) {
@@ -105,7 +105,6 @@ impl Sink for ReplySink {
             |token| !still_to_be_sent.contains(&token),
             || Err(RequestError::Disconnected),
         );
-        self.completer.flush();
     }
 
     fn is_timed(&self) -> bool {
@@ -120,7 +119,8 @@ impl Sink for ReplySink {
     fn timeout(&mut self, out: &mut Out<'_>) {
         self.completer.sweep(|| Err(RequestError::TimedOut));
         self.completer.flush();
-        self.next_tick = Some(out.now() + TICK);
+        // On a grid: a late turn makes the next tick come sooner, not later.
+        self.next_tick = self.next_tick.map(|tick| (tick + TICK).max(out.now()));
     }
 
     fn closed(&mut self, _: CloseReason) {

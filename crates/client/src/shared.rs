@@ -7,7 +7,7 @@ use jetlane_proto::{Limits, ServerInfo};
 use jetlane_ring::WakeGate;
 use parking_lot::Mutex;
 
-use crate::outbox::{Closed, Command, Outbox, OutboxState};
+use crate::outbox::{Command, Outbox, OutboxState, Refusal};
 use crate::stats::Counters;
 
 #[derive(Debug)]
@@ -55,8 +55,8 @@ impl Shared {
     /// Appends a command and wakes the reactor.
     pub(crate) fn command<R>(
         &self,
-        make: impl FnOnce(&mut OutboxState) -> Result<R, Closed>,
-    ) -> Result<R, Closed> {
+        make: impl FnOnce(&mut OutboxState) -> Result<R, Refusal>,
+    ) -> Result<R, Refusal> {
         let result = self.outbox.command(make)?;
         self.wake();
         Ok(result)

@@ -118,6 +118,19 @@ impl Unsent<'_> {
         })
     }
 
+    /// Takes out those with more than `max` bytes of headers and payload. Returns how many that were.
+    pub(crate) fn drop_larger_than(&mut self, max: usize) -> usize {
+        // Looked at first, so that the usual case moves nothing.
+        let large = outbound::frames(self.bytes).filter(|frame| frame.size > max).count();
+        if large > 0 {
+            let bytes = std::mem::take(self.bytes);
+            for frame in outbound::frames(&bytes).filter(|frame| frame.size <= max) {
+                self.bytes.extend_from_slice(&bytes[frame.range]);
+            }
+        }
+        large
+    }
+
     /// Takes out those whose reply subject (empty if there is none) does not please `keep`.
     pub fn retain(&mut self, mut keep: impl FnMut(&[u8]) -> bool) {
         let bytes = std::mem::take(self.bytes);

@@ -2,12 +2,14 @@ use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use jetlane_proto::{check_name, encode};
+use jetlane_proto::{SubjectError, encode};
 
-use crate::outbox::{Closed, Command};
+use crate::client::MAX_LINE;
+use crate::outbox::{Command, Refusal};
 use crate::queue::queue;
 use crate::reactor::Route;
 use crate::shared::Shared;
+use crate::sids::Sids;
 use crate::sink::{Out, Sink};
 use crate::stats::count;
 use crate::{Client, MessageRef, SinkHandle, SubjectFilter, SubscribeError, Subscription};
@@ -64,24 +66,53 @@ impl<'a> Subscribe<'a> {
     /// # Errors
     /// [`SubscribeError`]; nothing is subscribed then.
     pub fn sink(self, sink: impl Sink) -> Result<SinkHandle, SubscribeError> {
+        self.sink_with(sink, Sids::take)
+    }
+
+    /// As [`Subscribe::sink`], for an inbox of our own: no limit of the user's keeps it from being made.
+    pub(crate) fn inbox_sink(self, sink: impl Sink) -> Result<SinkHandle, SubscribeError> {
+        self.sink_with(sink, Sids::take_beyond_limit)
+    }
+
+    fn sink_with(
+        self,
+        sink: impl Sink,
+        take_sid: fn(&mut Sids) -> Option<u64>,
+    ) -> Result<SinkHandle, SubscribeError> {
         let Self { client, filter, group } = self;
         let filter = SubjectFilter::new(filter)?;
-        if !group.is_empty() {
-            check_name(group)?;
+        check_group(group)?;
+        let len = filter.as_str().len() + group.len();
+        if len > MAX_LINE {
+            return Err(SubjectError::TooLong { len }.into());
         }
         let shared = client.shared();
+        // Dropped out here if it is not taken: a sink may own handles, whose end takes the lock again.
+        let mut sink: Option<Box<dyn Sink>> = Some(Box::new(sink));
         let made = shared.command(|state| {
-            let Some(sid) = state.sids.take() else { return Ok(None) };
-            encode::subscribe(&mut state.bytes, filter.as_str().as_bytes(), group.as_bytes(), sid);
-            let route = Route::new(sid, filter, group, Box::new(sink));
-            state.commands.push(Command::Subscribe { sid, route });
+            let Some(sid) = take_sid(&mut state.sids) else { return Ok(None) };
+            if let Some(sink) = sink.take() {
+                let (subject, queue) = (filter.as_str().as_bytes(), group.as_bytes());
+                encode::subscribe(&mut state.bytes, subject, queue, sid);
+                let route = Route::new(sid, filter.clone(), group, sink);
+                state.commands.push(Command::Subscribe { sid, route });
+            }
             Ok(Some(sid))
         });
         match made {
             Ok(Some(sid)) => Ok(SinkHandle::new(sid, client.clone())),
             Ok(None) => Err(SubscribeError::TooMany { limit: shared.limits.subscriptions }),
-            Err(Closed) => Err(SubscribeError::Closed),
+            Err(Refusal::Full) => Err(SubscribeError::Full),
+            Err(Refusal::Closed) => Err(SubscribeError::Closed),
         }
+    }
+}
+
+/// A queue group is any word: the server asks no more of it.
+fn check_group(group: &str) -> Result<(), SubscribeError> {
+    match group.bytes().position(|byte| byte <= b' ' || byte == 0x7f) {
+        Some(at) => Err(SubscribeError::Queue { group: group.into(), at }),
+        None => Ok(()),
     }
 }
 

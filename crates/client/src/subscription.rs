@@ -10,7 +10,7 @@ use jetlane_proto::encode;
 use crate::outbox::Command;
 use crate::queue::{Next, QueueReader};
 use crate::shared::Shared;
-use crate::{Client, Message};
+use crate::{Client, Message, later};
 
 /// Messages of a subscription, in a bounded queue: an `Iterator` for a plain thread (which ends when the connection is
 /// closed), and a `Stream` for an executor. Dropping it unsubscribes.
@@ -38,7 +38,7 @@ impl Subscription {
 
     /// The next message, waited for no longer than `timeout`. `None` if none came, or the connection is closed.
     pub fn next_timeout(&mut self, timeout: Duration) -> Option<Message> {
-        match self.reader.next(Instant::now().checked_add(timeout)) {
+        match self.reader.next(Some(later(Instant::now(), timeout))) {
             Next::Message(message) => Some(message),
             Next::Empty | Next::Closed => None,
         }

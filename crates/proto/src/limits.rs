@@ -32,13 +32,14 @@ pub struct Limits {
     pub subscription_bytes: usize,
     /// How many subscriptions one connection may have. Default 65 536; one more is an error of the caller.
     pub subscriptions: usize,
-    /// Requests that may wait for their reply on one connection. Default 4096; one more waits for room.
+    /// Requests that may wait for their reply on one connection. Default 4096, at most 2^19; one more
+    /// waits for room.
     pub requests: u32,
     /// JetStream publishes that may wait for their ack. Default 1000, the fastest window measured: the reply subjects
     /// of so few slots stay in the server's caches. When it is full, `try_publish` says so and `publish` waits.
     pub pending_acks: u32,
-    /// Tickets that may exist for publishes, waiting or with an outcome that nobody has taken. Default 65 536. When
-    /// it is reached, `publish` waits for tickets to be taken or dropped, then fails.
+    /// Tickets that may exist for publishes, waiting or with an outcome that nobody has taken. Default 65 536, at most 2^20.
+    /// When it is reached, `publish` waits for tickets to be taken or dropped, then fails.
     pub tickets: u32,
     /// Messages that one consumer may have requested or delivered and not settled. Default 4096. No more are
     /// asked for when it is reached; the server keeps them.

@@ -13,6 +13,8 @@ pub struct OutFrame {
     pub range: Range<usize>,
     /// The reply subject, for PUB and HPUB; empty if there is none. `None` for any other frame.
     pub publish_reply: Option<Span>,
+    /// Bytes of headers and payload; 0 for any other frame.
+    pub size: usize,
 }
 
 /// The frames in `bytes`, which begin with a whole frame and were written by [`crate::encode`].
@@ -48,16 +50,16 @@ fn frame_at(bytes: &[u8], at: usize) -> Option<OutFrame> {
     let header_words = match operation {
         b"PUB" => 0,
         b"HPUB" => 1,
-        _ => return Some(OutFrame { range: at..at + line_len, publish_reply: None }),
+        _ => return Some(OutFrame { range: at..at + line_len, publish_reply: None, size: 0 }),
     };
     let count = line.split(|&byte| byte == b' ').count();
     let subject_len = words.next()?.len();
     let reply = if count > least + header_words { words.next()? } else { &[] };
-    let size = read_decimal(words.next_back()?)?;
-    let len = line_len.checked_add(usize::try_from(size).ok()?)?.checked_add(2)?;
+    let size = usize::try_from(read_decimal(words.next_back()?)?).ok()?;
+    let len = line_len.checked_add(size)?.checked_add(2)?;
     let reply_at = at + operation.len() + 1 + subject_len + 1;
     let publish_reply = Some(Span::new(reply_at..reply_at + reply.len()));
-    (len <= rest.len()).then(|| OutFrame { range: at..at + len, publish_reply })
+    (len <= rest.len()).then(|| OutFrame { range: at..at + len, publish_reply, size })
 }
 
 #[cfg(test)]
@@ -93,6 +95,8 @@ mod tests {
             replies,
             [None, reply(""), reply("_INBOX.r.17"), None, reply(""), reply("_INBOX.r.18"), None]
         );
+        let sizes: Vec<_> = frames(&out).map(|frame| frame.size).collect();
+        assert_eq!(sizes, [0, 9, 0, 0, 19, 20, 0]);
         let mut at = 0;
         for frame in frames(&out) {
             assert_eq!(frame.range.start, at);

@@ -118,7 +118,7 @@ impl<F> Session<F> {
             info: ServerInfo::default(),
             pings: VecDeque::new(),
             alive_out: 0,
-            due: now + config.handshake_timeout,
+            due: after(now, config.handshake_timeout),
         }
     }
 
@@ -164,7 +164,7 @@ impl<F> Session<F> {
         match self.pings.pop_front() {
             Some(Ping::Handshake) => {
                 self.phase = Phase::Ready;
-                self.due = now + self.config.ping_interval;
+                self.due = after(now, self.config.ping_interval);
                 Pong::Ready
             }
             Some(Ping::Flush(flush)) => Pong::Flushed(flush),
@@ -220,17 +220,22 @@ impl<F> Session<F> {
         }
         self.alive_out += 1;
         self.pings.push_back(Ping::Alive);
-        self.due = now + self.config.ping_interval;
+        self.due = after(now, self.config.ping_interval);
         Ok(SessionTimeout::Ping)
     }
 
-    /// The INFO after the handshake (`connect_info`, server 2.12+) is a whole one; but what only the first one has, stays.
+    /// A later INFO (as `connect_info` of server 2.12+) is a whole one; but one without a limit leaves the limit.
     fn merge(&self, mut newer: ServerInfo) -> ServerInfo {
         if newer.max_payload == 0 {
             newer.max_payload = self.info.max_payload;
         }
         newer
     }
+}
+
+/// An interval too long for the clock means never, which is a hundred years.
+fn after(now: Instant, wait: Duration) -> Instant {
+    now + wait.min(Duration::from_secs(100 * 365 * 86_400))
 }
 
 #[cfg(test)]
@@ -285,6 +290,20 @@ mod tests {
         assert_eq!(session.on_time(seconds(start, 40)), Ok(SessionTimeout::Ping));
         assert_eq!(session.on_time(seconds(start, 60)), Ok(SessionTimeout::Ping));
         assert_eq!(session.on_time(seconds(start, 80)), Err(SessionError::Stale { pings: 2 }));
+    }
+
+    #[test]
+    fn endless_intervals_do_not_overflow() {
+        let start = Instant::now();
+        let config = SessionConfig {
+            handshake_timeout: Duration::MAX,
+            ping_interval: Duration::MAX,
+            max_pings_out: 0,
+        };
+        let mut session = Session::<u8>::new(config, start);
+        session.on_info(FIRST).unwrap();
+        session.on_pong(start);
+        assert_eq!(session.on_time(seconds(start, 1_000_000)), Ok(SessionTimeout::None));
     }
 
     #[test]

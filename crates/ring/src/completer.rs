@@ -37,6 +37,22 @@ impl<T> Completer<T> {
         }
     }
 
+    /// As [`Completer::complete`], and the slot's next claim will have another token, so that a second answer to this question can
+    /// not be taken for the answer to the next. For questions that more than one may answer.
+    ///
+    /// # Errors
+    /// As [`Completer::complete`].
+    #[inline]
+    pub fn complete_and_retire(&mut self, token: Token, result: T) -> Result<(), T> {
+        match self.ring.find(token) {
+            Some(slot) if slot.win_and_retire(token.epoch) => {
+                self.finish(token.slot, result);
+                Ok(())
+            }
+            _ => Err(result),
+        }
+    }
+
     /// Ends every claim that has survived as many sweeps as its patience allows, with what `expired` makes.
     /// Returns how many ended. To be called at even intervals while [`PendingRing::in_flight`] is above 0; that interval
     /// is the unit of patience. `expired` must not panic.

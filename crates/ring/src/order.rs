@@ -5,6 +5,9 @@ use core::sync::atomic::Ordering;
 
 /// Claiming a slot publishes that its former user is done with its cells.
 pub(crate) const CLAIM: Ordering = Ordering::Release;
+/// Winning the right to complete a slot sees that its former user is done with its cells: a token may be guessed, or come
+/// a second time, and then nothing else has ordered the claim before it.
+pub(crate) const WIN: Ordering = Ordering::Acquire;
 /// Setting WAKER publishes the waker in its cell.
 pub(crate) const REGISTER: Ordering = Ordering::Release;
 /// A completer's look at the slot sees the registered waker, all that an abandoning ticket did, or the patience that

@@ -35,7 +35,8 @@ pub enum Full {
 
 /// Names one claim of one slot, small enough to travel with a question and come back with its answer.
 ///
-/// The way it travels must order the claim before the answer, as every lock, channel and socket does.
+/// An answer finds its claim if its way orders the claim before it, as every lock, channel and socket does. A token that was made
+/// up, or comes again, does no harm beyond completing the claim it names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Token {
     /// The slot, below [`RingConfig::capacity`]. Slots given back last are claimed first.
@@ -104,10 +105,13 @@ impl<T: Send> PendingRing<T> {
         Ok(Claim { ring: Some(Arc::clone(self)), token: Token { slot, epoch } })
     }
 
-    /// Sleeps until a claim may succeed again, a few milliseconds at most. The caller then tries again, and may
-    /// have to wait again: another thread can be faster.
-    pub fn wait_for_room(&self) {
-        self.room.wait();
+    /// Sleeps until a claim that failed because of `why` may succeed, a few milliseconds at most. The caller then tries
+    /// again, and may have to wait again: another thread can be faster, and tickets come back without a word.
+    pub fn wait_for_room(&self, why: Full) {
+        match why {
+            Full::Window => self.room.wait(),
+            Full::Tickets => self.room.nap(),
+        }
     }
 
     /// How many claims wait for their answer now.

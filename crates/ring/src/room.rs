@@ -83,4 +83,11 @@ impl Room {
         }
         self.waiting.fetch_sub(1, Ordering::Relaxed);
     }
+
+    /// Sleeps for a while: what is waited for makes no room here, and wakes nobody.
+    pub(crate) fn nap(&self) {
+        let guard = self.turnstile.lock().unwrap_or_else(PoisonError::into_inner);
+        let woken = self.opened.wait_timeout(guard, LOOK_AGAIN);
+        drop(woken.unwrap_or_else(PoisonError::into_inner));
+    }
 }

@@ -130,8 +130,7 @@ impl<T> Slot<T> {
         while is_ours(word) && word & PENDING != 0 {
             let rest = word & (FLAGS | CLAIMS) & !PENDING;
             let won = u64::from(next_epoch) << EPOCH_SHIFT | rest;
-            // No ordering of its own: a sweep has inspected the word, and a token's way orders the claim before us.
-            match self.word.compare_exchange_weak(word, won, Ordering::Relaxed, Ordering::Relaxed) {
+            match self.word.compare_exchange_weak(word, won, order::WIN, Ordering::Relaxed) {
                 Ok(_) => return true,
                 Err(now) => word = now,
             }

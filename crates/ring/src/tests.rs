@@ -195,7 +195,7 @@ fn four_threads_ask_and_one_answers_across_chunks() {
                     let claim = loop {
                         match ring.claim(u32::MAX) {
                             Ok(claim) => break claim,
-                            Err(_) => ring.wait_for_room(),
+                            Err(why) => ring.wait_for_room(why),
                         }
                     };
                     questions.send((claim.token(), question)).unwrap();
@@ -217,4 +217,58 @@ fn four_threads_ask_and_one_answers_across_chunks() {
     }
     answering.join().unwrap();
     assert_eq!(ring.in_flight(), 0);
+}
+
+#[test]
+fn a_second_answer_completes_nothing_once_its_question_was_retired() {
+    let ring = ring::<u8>(1, 1);
+    let mut completer = ring.completer();
+    let (first, ticket) = claim(&ring);
+    completer.complete_and_retire(first, 1).unwrap();
+    completer.flush();
+    assert_eq!(ticket.wait(), 1);
+    let (second, ticket) = claim(&ring);
+    assert_eq!(second.slot, first.slot);
+    assert_eq!(completer.complete_and_retire(first, 9), Err(9));
+    completer.complete_and_retire(second, 2).unwrap();
+    assert_eq!(ticket.wait(), 2);
+}
+
+#[test]
+fn waiting_for_tickets_sleeps() {
+    let ring = ring::<u8>(1, 1);
+    let (token, _kept) = claim(&ring);
+    ring.completer().complete(token, 1).unwrap();
+    let started = std::time::Instant::now();
+    ring.wait_for_room(ring.claim(1).unwrap_err());
+    assert!(started.elapsed() >= Duration::from_millis(4), "{:?}", started.elapsed());
+}
+
+#[test]
+fn a_wait_within_a_wait_leaves_the_outer_one_its_wake_up() {
+    use std::future::Future;
+    use std::task::Poll;
+
+    // The outer future is woken while an inner wait runs on the same thread, which must not swallow it.
+    let ring = ring::<u8>(2, 2);
+    let (outer, mut outer_ticket) = claim(&ring);
+    let (inner, inner_ticket) = claim(&ring);
+    let mut inner_ticket = Some(inner_ticket);
+    let answering = std::sync::Mutex::new(Some(ring.completer()));
+    let value = wait(std::future::poll_fn(|cx| {
+        let poll = std::pin::Pin::new(&mut outer_ticket).poll(cx);
+        if let (Poll::Pending, Some(inner_ticket)) = (&poll, inner_ticket.take()) {
+            let mut completer = answering.lock().unwrap().take().unwrap();
+            let thread = std::thread::spawn(move || {
+                completer.complete(outer, 1).unwrap();
+                completer.flush();
+                completer.complete(inner, 2).unwrap();
+                completer.flush();
+            });
+            assert_eq!(wait(inner_ticket), 2);
+            thread.join().unwrap();
+        }
+        poll
+    }));
+    assert_eq!(value, 1);
 }

@@ -15,6 +15,7 @@ use super::ticket::Ticket;
 pub fn wait<F: Future>(future: F) -> F::Output {
     let mut future = std::pin::pin!(future);
     PARKER.with(|(parker, waker)| {
+        let _nested = Nested(parker);
         loop {
             if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(waker)) {
                 return output;
@@ -29,6 +30,7 @@ pub fn wait_timeout<F: Future + Unpin>(future: &mut F, timeout: Duration) -> Opt
     // A timeout too large for the clock means no end.
     let deadline = Instant::now().checked_add(timeout);
     PARKER.with(|(parker, waker)| {
+        let _nested = Nested(parker);
         loop {
             let mut pinned = Pin::new(&mut *future);
             if let Poll::Ready(output) = pinned.as_mut().poll(&mut Context::from_waker(waker)) {
@@ -63,6 +65,16 @@ impl<T> Ticket<T> {
 struct Parker {
     thread: Thread,
     woken: AtomicBool,
+}
+
+/// Leaves the parker woken when a wait ends: a wait around this one on the same thread may have been woken meanwhile, and must
+/// look again. It costs any later wait one look too many.
+struct Nested<'a>(&'a Parker);
+
+impl Drop for Nested<'_> {
+    fn drop(&mut self) {
+        self.0.woken.store(true, Ordering::Release);
+    }
 }
 
 thread_local! {

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jetlane_proto::{
-    Frame, Greeting, MessageFrame, Parser, Pong, Session, Span, Step, encode, outbound,
+    Frame, Greeting, MessageFrame, Parser, Pong, Session, SessionError, Span, Step, encode,
+    outbound,
 };
 use mio::net::TcpStream;
 use mio::{Interest, Poll, Token};
@@ -33,6 +34,12 @@ pub(crate) struct Link {
     pub(crate) out: Vec<u8>,
     /// How much of `out` is written. `written <= out.len()`
     written: usize,
+    /// Where the last PONG in `out` ends. A peer that does not read gets no second one.
+    pong_end: usize,
+    /// Why nothing can be written any more. What the peer said before it closed may still be read.
+    broken: Option<io::Error>,
+    /// We have said that we have ended.
+    finished: bool,
     /// The socket may have something to read: edge-triggered, so it is on us to remember.
     pub(crate) must_read: bool,
     /// The socket takes more, as far as we know.
@@ -45,6 +52,12 @@ pub(crate) struct Link {
     /// Flushes whose PONG came in this turn. They are told when the sinks have handed on what came before it.
     pub(crate) flushed: Vec<Resolver<Result<(), FlushError>>>,
 }
+
+/// What is read while so much waits to be written would only add to it: then the peer has to take first.
+const MAX_OWED: usize = 16 << 20;
+
+/// So much that was written is cut off the front of what waits behind it.
+const COMPACT: usize = 256 << 10;
 
 /// What the frames of one read have changed.
 #[derive(Clone, Copy, Debug, Default)]
@@ -76,6 +89,9 @@ impl Link {
             input: Input::new(),
             out: Vec::new(),
             written: 0,
+            pong_end: 0,
+            broken: None,
+            finished: false,
             must_read: false,
             writable: false,
             connecting: true,
@@ -95,7 +111,7 @@ impl Link {
 
     /// True if writing would come to something now.
     pub(crate) fn can_write_more(&self) -> bool {
-        self.writable && (self.connecting || !self.out.is_empty())
+        self.writable && (self.connecting || self.unwritten() > 0)
     }
 
     /// How many bytes are not written yet.
@@ -103,10 +119,39 @@ impl Link {
         self.out.len() - self.written
     }
 
-    /// The frames that are not written whole. One that was written in part counts as not written: the server drops its
-    /// beginning with the connection.
-    pub(crate) fn unwritten_frames(&self) -> &[u8] {
-        &self.out[outbound::frame_around(&self.out, self.written).start..]
+    /// True if reading may come to something, and may be done.
+    pub(crate) fn may_read(&self) -> bool {
+        self.must_read && !self.connecting && self.unwritten() < MAX_OWED
+    }
+
+    /// Appends whole frames, and leaves `frames` empty.
+    pub(crate) fn push(&mut self, frames: &mut Vec<u8>) {
+        if self.out.is_empty() {
+            std::mem::swap(&mut self.out, frames);
+        } else {
+            self.out.append(frames);
+        }
+    }
+
+    /// The frames that are not written whole. One that was written in part counts as not written, as the server drops its
+    /// beginning with the connection; unless it is to blame for the end.
+    pub(crate) fn unwritten_frames(&self, blame_the_cut_one: bool) -> &[u8] {
+        let cut = outbound::frame_around(&self.out, self.written);
+        &self.out[if blame_the_cut_one { cut.end } else { cut.start }..]
+    }
+
+    /// True once [`Link::finish`] was called.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.finished
+    }
+
+    /// Tells the peer that nothing more will come. What it still sends is read.
+    pub(crate) fn finish(&mut self) {
+        if !self.finished {
+            self.finished = true;
+            // It can only fail on a socket that is gone, which the next read finds out.
+            let _ = self.socket.shutdown(std::net::Shutdown::Write);
+        }
     }
 
     /// Writes as much as the socket takes. Returns how many bytes that was.
@@ -117,19 +162,31 @@ impl Link {
         let before = self.written;
         while self.writable && self.written < self.out.len() {
             match self.socket.write(&self.out[self.written..]) {
-                Ok(0) => return Err(ErrorKind::WriteZero.into()),
-                Ok(count) => self.written += count,
+                Ok(count) if count > 0 => self.written += count,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => self.writable = false,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+                failed => {
+                    self.broken = failed.err().or(Some(ErrorKind::WriteZero.into()));
+                    (self.writable, self.must_read) = (false, true);
+                }
             }
         }
         let written = self.written - before;
         if self.written == self.out.len() {
             self.out.clear();
-            self.written = 0;
+            (self.written, self.pong_end) = (0, 0);
+        } else if self.written >= COMPACT {
+            self.compact();
         }
         Ok(written)
+    }
+
+    /// Cuts off the frames that are written, so that `out` does not grow for ever while it is never quite empty.
+    fn compact(&mut self) {
+        let start = outbound::frame_around(&self.out, self.written).start;
+        self.out.drain(..start);
+        self.written -= start;
+        self.pong_end = self.pong_end.saturating_sub(start);
     }
 
     /// Whether the TCP handshake has ended well.
@@ -163,7 +220,7 @@ impl Link {
     ) -> Result<Progress, LinkError> {
         let mut progress = Progress::default();
         let mut budget = shared.limits.turn_bytes;
-        while self.must_read && !self.connecting && budget > 0 {
+        while self.may_read() && budget > 0 {
             let space = self.input.space();
             let asked = space.len();
             match self.socket.read(space) {
@@ -182,7 +239,10 @@ impl Link {
                 Err(error) => return Err(error.into()),
             }
         }
-        Ok(progress)
+        match self.broken.take_if(|_| !self.must_read) {
+            Some(error) => Err(error.into()),
+            None => Ok(progress),
+        }
     }
 
     /// Hands on all whole frames in the input.
@@ -197,6 +257,9 @@ impl Link {
         let needed = loop {
             match self.parser.next(self.input.unparsed())? {
                 Step::Frame(Frame::Message(message), len) => {
+                    if !self.session.is_ready() {
+                        return Err(SessionError::NotNats.into());
+                    }
                     messages += 1;
                     self.deliver(routes, message, len, now);
                     self.input.take(len);
@@ -250,7 +313,10 @@ impl Link {
             _ => self.session.expect_greeted()?,
         }
         match frame {
-            Frame::Ping => self.out.extend_from_slice(encode::PONG),
+            Frame::Ping if self.pong_end <= self.written => {
+                self.out.extend_from_slice(encode::PONG);
+                self.pong_end = self.out.len();
+            }
             Frame::Pong => match self.session.on_pong(now) {
                 Pong::Ready => progress.ready = true,
                 Pong::Flushed(done) => self.flushed.push(done),

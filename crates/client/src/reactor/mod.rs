@@ -13,6 +13,7 @@ use std::io::ErrorKind;
 use std::mem;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use jetlane_proto::{Connect, SessionTimeout, encode};
@@ -67,6 +68,16 @@ pub(crate) struct Reactor {
     now: Instant,
 }
 
+/// How much of the outbox can be taken.
+enum Intake {
+    /// All of it.
+    All,
+    /// The socket stands still: what need not wait for it.
+    Ready,
+    /// There is no connection: the commands.
+    Commands,
+}
+
 /// Whether the loop goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Turn {
@@ -92,17 +103,15 @@ impl Reactor {
         Turn::Again
     }
 
-    /// Takes what user threads left: all of it if it can be written now, else the commands only.
+    /// Takes what user threads left: all of it while the socket keeps up, else the commands that need not wait for it.
     fn take_outbox(&mut self) {
         let mut commands = mem::take(&mut self.commands);
         let mut taken = mem::take(&mut self.taken);
-        match &self.link {
-            Some(link) if link.is_ready() => {
-                if link.out.is_empty() {
-                    self.shared.outbox.take(&mut taken, &mut commands);
-                }
-            }
-            _ => self.shared.outbox.take_commands(&mut commands),
+        let outbox = &self.shared.outbox;
+        match self.intake() {
+            Intake::All => outbox.take(&mut taken, &mut commands),
+            Intake::Ready => outbox.take_ready_commands(&mut commands),
+            Intake::Commands => outbox.take_commands(&mut commands),
         }
         // What a nudged sink has to write was caused before what user threads queued since: a flush covers it.
         for command in &commands {
@@ -111,20 +120,24 @@ impl Reactor {
             }
         }
         self.end_turn_of_sinks();
-        if let Some(link) = &mut self.link
-            && !taken.is_empty()
-        {
-            if link.out.is_empty() {
-                mem::swap(&mut link.out, &mut taken);
-            } else {
-                link.out.append(&mut taken);
-            }
+        if let Some(link) = &mut self.link {
+            link.push(&mut taken);
         }
         for command in commands.drain(..) {
             self.obey(command);
         }
         (self.commands, self.taken) = (commands, taken);
         self.end_turn_of_sinks();
+    }
+
+    /// How much of the outbox can be taken now.
+    fn intake(&self) -> Intake {
+        match &self.link {
+            Some(link) if !link.is_ready() => Intake::Commands,
+            Some(link) if link.unwritten() < self.shared.limits.outbox_bytes => Intake::All,
+            Some(_) => Intake::Ready,
+            None => Intake::Commands,
+        }
     }
 
     fn obey(&mut self, command: Command) {
@@ -192,29 +205,15 @@ impl Reactor {
         if self.first.is_none() {
             count(&self.shared.counters.reconnects, 1);
         }
-        // What was queued while there was no connection. Its SUBs and UNSUBs become part of the routes.
-        let (mut queued, mut commands) = (Vec::new(), Vec::new());
-        self.shared.outbox.take(&mut queued, &mut commands);
-        for command in commands {
-            match command {
-                Command::Flush { done } => self.flushes.push(done),
-                Command::Subscribe { sid, route } => self.routes.insert(sid, route),
-                Command::Nudge { sid } => self.routes.touch(sid),
-                other => self.obey(other),
-            }
-        }
         let Some(link) = &mut self.link else { return };
         self.shared.set_info(link.session.info());
+        self.take_queued();
+        let Some(link) = &mut self.link else { return };
         // Subscriptions first, so that the answers to what follows find them.
         self.routes.restore(&mut link.out);
         link.out.append(&mut self.backlog);
-        keep_publishes(&mut link.out, &queued);
-        self.routes.connected(&mut Out {
-            bytes: &mut link.out,
-            now: self.now,
-            connected: true,
-            sid: 0,
-        });
+        let mut out = Out { bytes: &mut link.out, now: self.now, connected: true, sid: 0 };
+        self.routes.connected(&mut out);
         for done in self.flushes.drain(..) {
             link.out.extend_from_slice(encode::PING);
             link.session.on_flush_sent(done);
@@ -224,10 +223,49 @@ impl Reactor {
         }
     }
 
+    /// Takes what was queued while there was no connection: its publishes go behind the backlog, its SUBs and UNSUBs become
+    /// part of the routes. What this server would not take is dropped now, or it would end every connection anew.
+    fn take_queued(&mut self) {
+        let max_payload = self.shared.max_payload.load(Ordering::Relaxed);
+        let commands = {
+            let mut outbox = self.shared.outbox.lock();
+            let queued = mem::take(&mut outbox.bytes);
+            keep_publishes(&mut self.backlog, &queued);
+            let mut unsent = Unsent { bytes: &mut self.backlog };
+            let dropped = unsent.drop_larger_than(max_payload);
+            if dropped > 0 {
+                // While the outbox is locked nobody can publish: what is unsent now is all that still waits for answers.
+                self.routes.disconnected(&mut unsent);
+                *self.shared.last_error.lock() =
+                    Some(format!("{dropped} queued messages are larger than this server takes"));
+            }
+            outbox.held_back = 0;
+            self.shared.outbox.notify_room(&outbox);
+            mem::take(&mut outbox.commands)
+        };
+        for command in commands {
+            match command {
+                Command::Flush { done } => self.flushes.push(done),
+                Command::Subscribe { sid, route } => self.routes.insert(sid, route),
+                Command::Nudge { sid } => self.routes.touch(sid),
+                other => self.obey(other),
+            }
+        }
+    }
+
     /// The link is lost: settles what died with it, and plans the next attempt.
     fn lost(&mut self, error: LinkError) {
         let Some(mut link) = self.link.take() else { return };
         link.shut(&self.poll);
+        if link.is_finished() {
+            // We ended it, and the server has read to the end: nothing is lost. The close tells all who still wait.
+            self.end_turn_of_sinks();
+            link.flushed.drain(..).for_each(|done| done.resolve(Ok(())));
+            return;
+        }
+        if link.is_ready() {
+            keep_publishes(&mut self.backlog, link.unwritten_frames(error.blames_a_frame()));
+        }
         // What the last read brought before it failed is handed on as well.
         self.end_turn_of_sinks();
         link.flushed.drain(..).for_each(|done| done.resolve(Ok(())));
@@ -266,29 +304,50 @@ impl Reactor {
     /// in the backlog now is exactly what will still be sent.
     fn disconnect(&mut self, link: &mut Link) {
         self.shared.counters.set_state(State::Reconnecting);
-        for done in link.session.take_flushes() {
+        let mut flushes: Vec<_> = link.session.take_flushes().collect();
+        {
+            let mut outbox = self.shared.outbox.lock();
+            let queued = mem::take(&mut outbox.bytes);
+            keep_publishes(&mut self.backlog, &queued);
+            self.routes.disconnected(&mut Unsent { bytes: &mut self.backlog });
+            outbox.held_back = self.backlog.len();
+            // What was written before them may be lost, so flushes that were asked for by now have failed.
+            let (failed, commands): (Vec<_>, Vec<_>) = mem::take(&mut outbox.commands)
+                .into_iter()
+                .partition(|command| matches!(command, Command::Flush { .. }));
+            outbox.commands = commands;
+            flushes.extend(failed.into_iter().filter_map(|command| match command {
+                Command::Flush { done } => Some(done),
+                _ => None,
+            }));
+        }
+        // Waking others only now: they may want the outbox.
+        self.end_turn_of_sinks();
+        for done in flushes {
             done.resolve(Err(FlushError::Disconnected));
         }
-        let mut outbox = self.shared.outbox.lock();
-        let unsent = &mut self.backlog;
-        keep_publishes(unsent, link.unwritten_frames());
-        keep_publishes(unsent, &outbox.bytes);
-        outbox.bytes.clear();
-        self.routes.disconnected(&mut Unsent { bytes: unsent });
-        self.shared.outbox.notify_room(&outbox);
     }
 
-    /// Whether all is over: closed, and nothing left to write, or no time left to write it.
+    /// Whether all is over: closed, and nothing left to write and the server has read it, or no time left.
     fn closed(&mut self) -> Option<Turn> {
         let outbox = self.shared.outbox.lock();
         let deadline = outbox.closing?;
         let in_link = self.link.as_ref().map_or(0, Link::unwritten);
         let unwritten = in_link + self.backlog.len() + outbox.bytes.len();
+        let more = unwritten > 0 || !outbox.commands.is_empty();
         drop(outbox);
-        (unwritten == 0 || Instant::now() >= deadline).then(|| {
-            self.end(CloseReason::ConnectionClosed);
-            Turn::Over { unwritten }
-        })
+        let in_time = Instant::now() < deadline;
+        if in_time && more {
+            return None;
+        }
+        if in_time && let Some(link) = self.link.as_mut().filter(|link| link.is_ready()) {
+            // To shut a socket that still has input would throw away what the server has not read yet: say that we have
+            // ended, and read until the server ends, too.
+            link.finish();
+            return None;
+        }
+        self.end(CloseReason::ConnectionClosed);
+        Some(Turn::Over { unwritten })
     }
 
     /// Ends all that waits.
@@ -319,7 +378,7 @@ impl Reactor {
 
     /// Sleeps until something happens, unless there is something to do.
     fn sleep(&mut self, most: Duration) {
-        let busy = self.link.as_ref().is_some_and(|link| link.must_read || link.can_write_more());
+        let busy = self.link.as_ref().is_some_and(|link| link.may_read() || link.can_write_more());
         let timeout = if busy { Duration::ZERO } else { self.next_timeout().min(most) };
         if timeout > Duration::ZERO {
             self.shared.gate.falls_asleep();
@@ -350,9 +409,13 @@ impl Reactor {
 
     fn outbox_wants_us(&self) -> bool {
         let outbox = self.shared.outbox.lock();
-        let can_write =
-            self.link.as_ref().is_some_and(|link| link.is_ready() && link.out.is_empty());
-        !outbox.commands.is_empty() || (can_write && !outbox.bytes.is_empty())
+        match self.intake() {
+            Intake::All => !outbox.bytes.is_empty() || !outbox.commands.is_empty(),
+            Intake::Ready => {
+                outbox.commands.iter().any(|command| !matches!(command, Command::Flush { .. }))
+            }
+            Intake::Commands => !outbox.commands.is_empty(),
+        }
     }
 
     fn next_timeout(&mut self) -> Duration {

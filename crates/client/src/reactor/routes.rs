@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use jetlane_proto::{SubjectFilter, encode};
 
-use crate::outbox::Sids;
+use crate::sids::Sids;
 use crate::sink::{CloseReason, Out, Sink, Unsent};
 
 /// A subscription: what it asked for, and who takes its messages.
@@ -99,14 +99,22 @@ impl Routes {
     }
 
     pub(crate) fn connect_one(&mut self, sid: u64, out: &mut Out<'_>) {
-        if let Some(sink) = self.taker(sid) {
+        if let Some(Some(route)) = self.table.get_mut(Sids::index(sid)) {
             out.sid = sid;
-            sink.connected(out);
+            route.sink.connected(out);
         }
     }
 
+    /// Tells every sink, and marks it as touched: at the next end of the turn it can wake those whom it could not wake now.
     pub(crate) fn disconnected(&mut self, unsent: &mut Unsent<'_>) {
-        self.sinks().for_each(|sink| sink.disconnected(unsent));
+        self.touched.clear();
+        for (index, route) in self.table.iter_mut().enumerate() {
+            if let Some(route) = route {
+                route.sink.disconnected(unsent);
+                route.touched = true;
+                self.touched.push(index);
+            }
+        }
     }
 
     pub(crate) fn next_timeout(&mut self, now: Instant) -> Option<Instant> {

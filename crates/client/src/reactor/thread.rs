@@ -60,7 +60,8 @@ pub(crate) fn start(
         given => given,
     };
     let now = Instant::now();
-    let (first, connected) = pending();
+    let gone = || ConnectError::Reactor(io::Error::other("the reactor ended"));
+    let (first, connected) = pending(Err(gone()));
     let reactor = Reactor {
         poll,
         events: Events::with_capacity(8),
@@ -116,10 +117,15 @@ fn drive(reactor: &mut Reactor) -> usize {
 }
 
 impl ReactorThread {
+    /// True on the reactor's own thread: in a callback or a sink.
+    pub(crate) fn is_current(&self) -> bool {
+        std::thread::current().id() == self.id
+    }
+
     /// Sleeps until the reactor has ended, and says how many bytes it left unwritten. On the reactor's own thread (in a
     /// callback) it can not wait for itself, and does not.
     pub(crate) fn wait(&self) -> usize {
-        if std::thread::current().id() == self.id {
+        if self.is_current() {
             return 0;
         }
         let mut unwritten = self.ended.unwritten.lock();

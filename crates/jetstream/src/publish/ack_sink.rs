@@ -33,9 +33,11 @@ impl AckSink {
 impl Sink for AckSink {
     #[inline]
     fn message(&mut self, message: &MessageRef<'_>, _: &mut Out<'_>) {
-        if let Some(token) = self.inbox.token(message.subject()) {
+        if let Some(token) = self.inbox.token(message.subject())
+            && let Some(outcome) = read(message)
+        {
             // An ack that comes too late finds a newer epoch, and changes nothing.
-            let _ = self.completer.complete(token, read(message));
+            let _ = self.completer.complete(token, outcome);
         }
     }
 
@@ -51,7 +53,6 @@ impl Sink for AckSink {
             |token| !unsent.contains(&token),
             || Err(NotStored::Unknown(Unknown::Disconnected)),
         );
-        self.completer.flush();
     }
 
     fn is_timed(&self) -> bool {
@@ -66,7 +67,8 @@ impl Sink for AckSink {
     fn timeout(&mut self, out: &mut Out<'_>) {
         self.completer.sweep(|| Err(NotStored::Unknown(Unknown::TimedOut)));
         self.completer.flush();
-        self.next_tick = Some(out.now() + TICK);
+        // On a grid: a late turn makes the next tick come sooner, not later.
+        self.next_tick = self.next_tick.map(|tick| (tick + TICK).max(out.now()));
     }
 
     fn closed(&mut self, _: CloseReason) {
@@ -75,34 +77,31 @@ impl Sink for AckSink {
     }
 }
 
+/// What a message to our inbox says of a publish. `None` if it is no answer of a stream: whoever listens on the subject
+/// besides the stream may answer as it likes, and the stream's own answer is still to come.
 #[inline]
-fn read(message: &MessageRef<'_>) -> Outcome {
+fn read(message: &MessageRef<'_>) -> Option<Outcome> {
     match PubAck::read(message.payload()) {
-        Ok(PubAck { sequence, duplicate }) => Ok(Stored { sequence, duplicate }),
-        Err(error) => Err(explain(message, error)),
+        Ok(PubAck { sequence, duplicate }) => Some(Ok(Stored { sequence, duplicate })),
+        Err(error) => explain(message, error).map(Err),
     }
 }
 
 #[cold]
-fn explain(message: &MessageRef<'_>, error: PubAckError) -> NotStored {
-    let rejected = |code, error_code, reason| {
-        NotStored::Rejected(Box::new(Rejection { code, error_code, reason }))
-    };
-    match error {
-        PubAckError::Rejected { code, error_code, description } => {
-            rejected(code, error_code, description)
+fn explain(message: &MessageRef<'_>, error: PubAckError) -> Option<NotStored> {
+    let (code, error_code, reason) = match error {
+        PubAckError::Rejected { code, error_code, description } => (code, error_code, description),
+        _ => {
+            let status = message.headers()?.status()?;
+            let reason = match status.code {
+                503 => {
+                    "no stream stores this subject: create a stream for it, or wait for its leader"
+                        .into()
+                }
+                _ => String::from_utf8_lossy(status.description).into_owned(),
+            };
+            (status.code, 0, reason)
         }
-        _ => match message.headers().and_then(|headers| headers.status()) {
-            Some(status) if status.code == 503 => rejected(
-                503,
-                0,
-                "no stream stores this subject: create a stream for it, or wait for its leader"
-                    .into(),
-            ),
-            Some(status) => {
-                rejected(status.code, 0, String::from_utf8_lossy(status.description).into_owned())
-            }
-            None => NotStored::Unknown(Unknown::BadAck),
-        },
-    }
+    };
+    Some(NotStored::Rejected(Box::new(Rejection { code, error_code, reason })))
 }

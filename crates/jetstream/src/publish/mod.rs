@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jetlane_client::proto::{SubjectError, encode};
-use jetlane_client::{AsSubject, Client, HeaderBlock, Inbox, SubmitError, SubscribeError};
+use jetlane_client::{AsSubject, Client, HeaderBlock, Inbox, SubmitError, SubscribeError, later};
 use jetlane_ring::{Full, PendingRing, RingConfig};
 
 use ack_sink::{AckSink, patience};
@@ -61,7 +61,7 @@ pub(crate) struct Publisher {
 impl Publisher {
     pub(crate) fn new(client: &Client, timeout: Duration) -> Result<Self, SubscribeError> {
         let limits = client.limits();
-        let (capacity, window) = (limits.tickets, limits.pending_acks);
+        let (capacity, window) = (limits.tickets.min(Inbox::SLOTS), limits.pending_acks);
         let ring = PendingRing::new(RingConfig { capacity, window });
         let inbox = Inbox::new();
         // The inbox lives as long as the connection: tickets may outlive whoever published.
@@ -165,10 +165,10 @@ impl Publisher {
     ) -> Result<(), PublishError> {
         let now = Instant::now();
         let wait = client.limits().publish_wait;
-        if now >= *deadline.get_or_insert_with(|| now + wait) {
+        if now >= *deadline.get_or_insert_with(|| later(now, wait)) {
             return Err(self.explain(client, SubmitError::Encode(Refused::Full(why))));
         }
-        self.ring.wait_for_room();
+        self.ring.wait_for_room(why);
         Ok(())
     }
 

@@ -42,7 +42,7 @@ pub struct Rejection {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Unknown {
-    /// No ack came in time.
+    /// No ack came in time. Answers that are no acks, of others who listen on the subject, do not count.
     #[error("no ack came in time")]
     TimedOut,
     /// The connection was lost after the message was written and before its ack came.
@@ -51,9 +51,6 @@ pub enum Unknown {
     /// The connection was closed before its ack came.
     #[error("the connection was closed before its ack came")]
     Closed,
-    /// Something answered, but not as a stream does.
-    #[error("the answer was no ack of a stream")]
-    BadAck,
 }
 
 impl fmt::Display for Rejection {
