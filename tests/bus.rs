@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
+use jetlane::jetstream::{ConsumerConfig, DeliverPolicy, Discard};
 use jetlane::{
-    CloseError, Envelope, EnvelopeError, EventBus, PublishError, Settlement, Strategy,
-    SubscribeError, TopicError, Verdict,
+    CloseError, ConnectOptions, Envelope, EnvelopeError, EventBus, Limits, PublishError,
+    Settlement, Storage, Strategy, SubscribeError, TopicError, Verdict,
 };
 use jetlane_testkit::Server;
 use jetlane_tests::{DEADLINE, eventually};
@@ -50,6 +51,14 @@ fn text(event: &Envelope) -> String {
 fn unsettled(bus: &EventBus, name: &str) -> u64 {
     let info = bus.jetstream().consumer_info("order_ALL", name).wait().unwrap();
     info.num_pending + info.num_ack_pending
+}
+
+/// Waits until so many events of the subscription `name` are delivered and not settled.
+fn await_delivered(bus: &EventBus, name: &str, count: u64) {
+    eventually("they are delivered", || {
+        let info = bus.jetstream().consumer_info("order_ALL", name).wait().unwrap();
+        (info.num_ack_pending == count).then_some(())
+    });
 }
 
 #[test]
@@ -265,51 +274,99 @@ fn raw_messages_are_in_order_by_subject() {
 }
 
 #[test]
+fn an_event_is_acknowledged_while_the_next_one_is_handled() {
+    let (_server, bus) = with_topic();
+    let (go, gate) = mpsc::channel::<()>();
+    let gate = Mutex::new(gate);
+    let handler = move |event: &Envelope| {
+        if text(event) == "2" {
+            let _ = gate.lock().unwrap().recv();
+        }
+    };
+    publish(&bus, "order.x", "a", (1..=2).map(|n| n.to_string()));
+    bus.subscribe("c").lanes(lanes(1)).on("order.x", handler).start().unwrap();
+    eventually("the first is settled, the second is not", || {
+        let info = bus.jetstream().consumer_info("order_ALL", "c").wait().unwrap();
+        (info.ack_floor.stream_seq == 1 && info.num_ack_pending == 1).then_some(())
+    });
+    drop(go);
+    eventually("both are settled", || (unsettled(&bus, "c") == 0).then_some(()));
+    bus.close(DEADLINE).unwrap();
+}
+
+/// The window is smaller than what a lane finishes before it gives back the room for it.
+#[test]
+fn a_small_window_leaves_out_nothing() {
+    const EVENTS: u64 = 3000;
+    let server = Server::start().unwrap();
+    let limits = Limits { consumer_messages: 10, ..Limits::default() };
+    let options = ConnectOptions::new().limits(limits);
+    let bus = EventBus::connect_with(&server.url(), options).unwrap();
+    bus.topic("order.>").ensure(Strategy::CreateOnly).unwrap();
+    publish(&bus, "order.x", "a", (1..=EVENTS).map(|n| n.to_string()));
+    let (seen, events) = mpsc::channel();
+    let handler = move |event: &Envelope| {
+        // Busy, so that the lane never sleeps.
+        std::thread::park_timeout(Duration::from_micros(100));
+        seen.send(text(event).parse::<u64>().unwrap()).unwrap();
+    };
+    bus.subscribe("w").lanes(lanes(1)).on("order.x", handler).start().unwrap();
+    for n in 1..=EVENTS {
+        assert_eq!(events.recv_timeout(DEADLINE), Ok(n));
+    }
+    eventually("all are settled", || (unsettled(&bus, "w") == 0).then_some(()));
+    assert_eq!(bus.close(DEADLINE), Ok(()));
+}
+
+#[test]
 fn close_handles_and_settles_what_is_in_flight() {
     let (server, bus) = with_topic();
-    let (begun, beginning) = mpsc::channel();
     let (go, gate) = mpsc::channel::<()>();
     let gate = Mutex::new(gate);
     let handler = move |event: &Envelope| {
         if text(event) == "0" {
-            begun.send(()).unwrap();
             gate.lock().unwrap().recv().unwrap();
         }
     };
-    bus.subscribe("c").lanes(lanes(1)).on("order.x", handler).start().unwrap();
+    let subscription = bus.subscribe("c").lanes(lanes(1)).on("order.x", handler).start().unwrap();
     publish(&bus, "order.x", "a", (0..50).map(|n| n.to_string()));
-    beginning.recv_timeout(DEADLINE).unwrap();
+    let watcher = EventBus::connect(&server.url()).unwrap();
+    let info = || watcher.jetstream().consumer_info("order_ALL", "c").wait().unwrap();
+    eventually("all are delivered, and more is asked for", || {
+        let info = info();
+        (info.num_ack_pending == 50 && info.num_waiting > 0).then_some(())
+    });
     let closing = {
         let bus = bus.clone();
         std::thread::spawn(move || bus.close(DEADLINE))
     };
+    eventually("closing has begun", || (info().num_waiting == 0).then_some(()));
+    assert_eq!((subscription.counts().handled, info().num_ack_pending), (0, 50));
     go.send(()).unwrap();
     assert_eq!(closing.join().unwrap(), Ok(()));
+    assert_eq!(subscription.counts().handled, 50);
     let publishing = bus.publish("order.x", Envelope::new("a", "t", ""));
     assert!(matches!(publishing, Err(PublishError::JetStream(_))), "closed");
+    assert_eq!(bus.close(DEADLINE), Ok(()), "closed already");
 
-    let bus = EventBus::connect(&server.url()).unwrap();
     // The server has all acks by now, but applies them on a thread of its own.
-    eventually("all that was delivered is settled", || {
-        let info = bus.jetstream().consumer_info("order_ALL", "c").wait().unwrap();
-        let settled = info.ack_floor.stream_seq == info.delivered.stream_seq;
-        (settled && info.delivered.stream_seq >= 1 && info.num_ack_pending == 0).then_some(())
+    eventually("all are settled", || {
+        let info = info();
+        (info.ack_floor.stream_seq == 50 && info.num_ack_pending == 0).then_some(())
     });
 }
 
 #[test]
 fn a_close_that_runs_out_of_time_says_what_it_left() {
     let (server, bus) = with_topic();
-    let (begun, beginning) = mpsc::channel();
     let (go, gate) = mpsc::channel::<()>();
     let gate = Mutex::new(gate);
     let handler = move |_: &Envelope| {
-        begun.send(()).unwrap();
         let _ = gate.lock().unwrap().recv();
     };
     bus.subscribe("c").lanes(lanes(1)).on("order.x", handler).start().unwrap();
     publish(&bus, "order.x", "a", (0..5).map(|n| n.to_string()));
-    beginning.recv_timeout(DEADLINE).unwrap();
+    await_delivered(&bus, "c", 5);
     let started = Instant::now();
     let Err(CloseError { returned, stuck, unacknowledged, unwritten, .. }) =
         bus.close(Duration::from_millis(300))
@@ -317,20 +374,77 @@ fn a_close_that_runs_out_of_time_says_what_it_left() {
         panic!("a handler was stuck")
     };
     assert!(started.elapsed() < Duration::from_secs(5));
-    assert_eq!((stuck, unacknowledged, unwritten), (1, 0, 0));
-    assert!(returned <= 4, "{returned}");
-    drop(go);
+    assert_eq!((returned, stuck, unacknowledged, unwritten), (4, 1, 0, 0));
 
-    // Those given back come to the next at once; the one that was stuck after the ack wait.
+    // All come to the next at once and in order, while the handler is still stuck.
     let bus = EventBus::connect(&server.url()).unwrap();
     let (seen, events) = mpsc::channel();
-    bus.subscribe("c")
-        .on("order.x", move |event: &Envelope| seen.send(text(event)).unwrap())
-        .start()
-        .unwrap();
+    let handler = move |event: &Envelope| seen.send(text(event)).unwrap();
+    bus.subscribe("c").on("order.x", handler).start().unwrap();
     let received: Vec<_> =
-        (0..returned).map(|_| events.recv_timeout(Duration::from_secs(10)).unwrap()).collect();
-    assert_eq!(received, ["1", "2", "3", "4"][4 - returned..], "in order");
+        (0..5).map(|_| events.recv_timeout(Duration::from_secs(5)).unwrap()).collect();
+    assert_eq!(received, ["0", "1", "2", "3", "4"]);
+    drop(go);
+    bus.close(DEADLINE).unwrap();
+    assert!(events.try_recv().is_err(), "each once");
+}
+
+/// A lane that has put an event off begins others, and the one put off is still given back.
+#[test]
+fn what_waits_for_a_retry_is_given_back_in_order_too() {
+    let (_server, bus) = with_topic();
+    let never = Duration::from_secs(600);
+    let fail = |_: &Envelope| Err::<(), _>("not now");
+    let subscribe = || bus.subscribe("r").lanes(lanes(1)).retry(never, never);
+    let subscription = subscribe().on("order.x", fail).start().unwrap();
+    publish(&bus, "order.x", "a", (0..3).map(|n| n.to_string()));
+    publish(&bus, "order.x", "b", (3..5).map(|n| n.to_string()));
+    await_delivered(&bus, "r", 5);
+    eventually("both aggregates were tried", || (subscription.counts().retried == 2).then_some(()));
+    let undone = subscription.stop(Duration::from_millis(100)).unwrap_err();
+    assert_eq!((undone.returned, undone.stuck), (5, 0));
+    let (seen, events) = mpsc::channel();
+    let handler = move |event: &Envelope| seen.send(text(event)).unwrap();
+    subscribe().on("order.x", handler).start().unwrap();
+    for n in 0..5 {
+        assert_eq!(events.recv_timeout(DEADLINE).unwrap(), n.to_string());
+    }
+    bus.close(DEADLINE).unwrap();
+    assert!(events.try_recv().is_err(), "each once");
+}
+
+#[test]
+fn a_close_without_the_servers_word_says_so() {
+    let (server, bus) = with_topic();
+    let subscription = bus.subscribe("c").on("order.x", |_: &Envelope| {}).start().unwrap();
+    publish(&bus, "order.x", "a", (0..5).map(|n| n.to_string()));
+    eventually("all are handled", || (subscription.counts().handled == 5).then_some(()));
+    server.pause();
+    let closed = bus.close(Duration::from_millis(300)).unwrap_err();
+    assert!(closed.unconfirmed, "{closed}");
+    assert!(closed.to_string().contains("did not confirm"), "{closed}");
+    assert_eq!((closed.returned, closed.stuck), (0, 0));
+    server.resume();
+}
+
+#[test]
+fn a_subscription_does_not_keep_its_bus_alive() {
+    let (server, bus) = with_topic();
+    let (seen, events) = mpsc::channel();
+    let handler = move |event: &Envelope| seen.send(text(event)).unwrap();
+    let subscription = bus.subscribe("d").on("order.x", handler).start().unwrap();
+    publish(&bus, "order.x", "a", ["1".into()]);
+    assert_eq!(events.recv_timeout(DEADLINE).unwrap(), "1");
+    drop(bus);
+    // The handler, and so the sender in it, goes with the lanes.
+    assert_eq!(events.recv_timeout(DEADLINE), Err(mpsc::RecvTimeoutError::Disconnected));
+    assert_eq!(subscription.counts().handled, 1);
+    assert_eq!(subscription.stop(DEADLINE), Ok(()));
+    let bus = EventBus::connect(&server.url()).unwrap();
+    eventually("its pulls are gone", || {
+        let info = bus.jetstream().consumer_info("order_ALL", "d").wait().unwrap();
+        (info.num_waiting == 0).then_some(())
+    });
 }
 
 #[test]
@@ -361,7 +475,10 @@ fn handling_goes_on_in_order_after_the_server_was_killed() {
     let (mut server, bus) = with_topic();
     let (seen, events) = mpsc::channel();
     let handler = move |event: &Envelope| seen.send(text(event).parse::<u64>().unwrap()).unwrap();
-    bus.subscribe("k").lanes(lanes(2)).on("order.x", handler).start().unwrap();
+    // Acks that the kill took with it hold up what is new for as long.
+    let ack_wait = Duration::from_secs(1);
+    let subscribe = bus.subscribe("k").ack_wait(ack_wait).lanes(lanes(2));
+    subscribe.on("order.x", handler).start().unwrap();
     let mut last = 0;
     for round in 1..=3u64 {
         publish(&bus, "order.x", "a", ((round - 1) * 500 + 1..=round * 500).map(|n| n.to_string()));
@@ -377,6 +494,69 @@ fn handling_goes_on_in_order_after_the_server_was_killed() {
             (bus.client().stats().reconnects >= round).then_some(())
         });
     }
+}
+
+/// The first process dies with events that it has not handled; the next is there long before the server gives them up.
+#[test]
+fn the_events_of_a_dead_process_come_before_newer_ones() {
+    for settlement in [Settlement::Each, Settlement::Watermark] {
+        let (server, first) = with_topic();
+        let (go, gate) = mpsc::channel::<()>();
+        let gate = Mutex::new(gate);
+        let subscribe = |bus: &EventBus| {
+            bus.subscribe("d").settlement(settlement).ack_wait(Duration::from_secs(2))
+        };
+        let stuck = move |_: &Envelope| {
+            let _ = gate.lock().unwrap().recv();
+        };
+        subscribe(&first).on("order.x", stuck).start().unwrap();
+        publish(&first, "order.x", "a", (1..=10).map(|n| n.to_string()));
+        await_delivered(&first, "d", 10);
+        let _ = first.client().close(Duration::ZERO);
+
+        let second = EventBus::connect(&server.url()).unwrap();
+        let (seen, events) = mpsc::channel();
+        let handler = move |event: &Envelope| seen.send(text(event)).unwrap();
+        subscribe(&second).on("order.x", handler).start().unwrap();
+        publish(&second, "order.x", "a", ["11".to_string()]);
+        for n in 1..=11 {
+            assert_eq!(events.recv_timeout(DEADLINE).unwrap(), n.to_string(), "{settlement:?}");
+        }
+        eventually("all are settled", || (unsettled(&second, "d") == 0).then_some(()));
+        second.close(DEADLINE).unwrap();
+        drop(go);
+    }
+}
+
+/// What one process holds keeps another from nothing if they share the name.
+#[test]
+fn processes_that_share_a_name_do_not_wait_for_each_other() {
+    let (server, first) = with_topic();
+    let second = EventBus::connect(&server.url()).unwrap();
+    let (go, gate) = mpsc::channel::<()>();
+    let gate = Mutex::new(gate);
+    let subscribe = |bus: &EventBus| {
+        let subscribe = bus.subscribe("s").shared().lanes(lanes(1));
+        subscribe.ack_wait(Duration::from_secs(600))
+    };
+    let stuck = move |_: &Envelope| {
+        let _ = gate.lock().unwrap().recv();
+    };
+    let stuck = subscribe(&first).on("order.x", stuck).start().unwrap();
+    publish(&first, "order.x", "a", ["0".to_string()]);
+    await_delivered(&first, "s", 1);
+    let (seen, events) = mpsc::channel();
+    let handler = move |event: &Envelope| seen.send(text(event)).unwrap();
+    let other = subscribe(&second).on("order.x", handler).start().unwrap();
+    publish(&first, "order.x", "a", (1..=100).map(|n| n.to_string()));
+    events.recv_timeout(DEADLINE).unwrap();
+    drop(go);
+    eventually("all are handled, once", || {
+        let handled = stuck.counts().handled + other.counts().handled;
+        (handled == 101 && unsettled(&first, "s") == 0).then_some(())
+    });
+    first.close(DEADLINE).unwrap();
+    second.close(DEADLINE).unwrap();
 }
 
 #[test]
@@ -395,7 +575,7 @@ fn topics_are_ensured_as_the_strategy_says() {
     assert!(matches!(error, TopicError::NotStored { .. }), "{error}");
     let shared = bus.topic("payment.*").stream("order_ALL");
     let both = shared.ensure(Strategy::CreateOrUpdate).unwrap();
-    assert_eq!(both.config.subjects, ["payment.*", "order.>"]);
+    assert_eq!(both.config.subjects, ["order.>", "payment.*"]);
     bus.topic("order.created").stream("order_ALL").ensure(Strategy::CreateOnly).unwrap();
     let bad = bus.topic("order..x").ensure(Strategy::CreateOnly).unwrap_err();
     assert!(matches!(bad, TopicError::Subject(_)), "{bad}");
@@ -413,6 +593,10 @@ fn each_way_not_to_subscribe_or_publish_has_its_own_error() {
     assert!(matches!(start(&[], "s"), SubscribeError::NoHandler));
     assert!(matches!(start(&["order.x"], "a.b"), SubscribeError::Name(_)));
     assert!(matches!(start(&["order..x"], "s"), SubscribeError::Topic { .. }));
+    assert!(matches!(start(&[">"], "s"), SubscribeError::SeveralStreams { .. }));
+    let marks = bus.subscribe("s").shared().settlement(Settlement::Watermark);
+    let shared = marks.on("order.x", nothing).start().unwrap_err();
+    assert!(matches!(shared, SubscribeError::SharedWatermark), "{shared}");
     let no_stream = start(&["nowhere.x"], "s");
     assert!(no_stream.to_string().contains("ensure the topic first"), "{no_stream}");
     assert!(matches!(start(&["order.x", "audit"], "s"), SubscribeError::SeveralStreams { .. }));
@@ -427,4 +611,67 @@ fn each_way_not_to_subscribe_or_publish_has_its_own_error() {
     }
     let nowhere = bus.publish("nowhere", Envelope::new("a", "t", "")).unwrap().wait().unwrap_err();
     assert!(nowhere.to_string().contains("create a stream"), "{nowhere}");
+}
+
+#[test]
+fn an_update_changes_nothing_but_what_is_declared() {
+    let server = Server::start().unwrap();
+    let bus = EventBus::connect(&server.url()).unwrap();
+    let first = bus
+        .topic("pay.>")
+        .storage(Storage::Memory)
+        .retain(Duration::from_secs(60))
+        .max_events(1000)
+        .max_bytes(1 << 20)
+        .discard(Discard::New)
+        .duplicate_window(Duration::from_secs(30))
+        .ensure(Strategy::CreateOnly)
+        .unwrap();
+    let topic = bus.topic("refund.*").stream("pay_ALL");
+    let second = topic.ensure(Strategy::CreateOrUpdate).unwrap();
+    let mut expected = first.config.clone();
+    expected.subjects.push("refund.*".into());
+    assert_eq!(second.config, expected);
+    let narrow = bus.topic("pay.x").stream("pay_ALL").max_events(10);
+    let third = narrow.ensure(Strategy::CreateOrUpdate).unwrap();
+    expected.max_msgs = Some(10);
+    assert_eq!(third.config, expected);
+    // The server refuses to remember ids for longer than it keeps their events.
+    let short = bus.topic("pay.>").retain(Duration::from_secs(10));
+    let fourth = short.ensure(Strategy::CreateOrUpdate).unwrap();
+    assert_eq!(fourth.config.duplicate_window, Duration::from_secs(10));
+}
+
+#[test]
+fn a_consumer_that_is_there_goes_on_where_it_is() {
+    let (_server, bus) = with_topic();
+    publish(&bus, "order.x", "a", (1..=3).map(|n| n.to_string()));
+    let mut config = ConsumerConfig::durable("k")
+        .filter("order.x")
+        .deliver(DeliverPolicy::ByStartSequence)
+        .max_deliver(7);
+    config.other.insert("opt_start_seq".into(), 2.into());
+    config.other.insert("description".into(), "made by the operator".into());
+    bus.jetstream().create_consumer("order_ALL", &config).wait().unwrap();
+    let (seen, events) = mpsc::channel();
+    for (policy, expected) in [(DeliverPolicy::All, 2..4), (DeliverPolicy::New, 4..5)] {
+        let seen = seen.clone();
+        let handler = move |event: &Envelope| seen.send(text(event)).unwrap();
+        let subscribe = bus.subscribe("k").deliver(policy).ack_wait(Duration::from_secs(7));
+        let subscription = subscribe.on("order.*", handler).start().unwrap();
+        for n in expected {
+            assert_eq!(events.recv_timeout(DEADLINE).unwrap(), n.to_string());
+        }
+        subscription.stop(DEADLINE).unwrap();
+        // While nobody is there; `DeliverPolicy::New` would leave it out.
+        publish(&bus, "order.x", "a", ["4".to_string()]);
+    }
+    let now = bus.jetstream().consumer_info("order_ALL", "k").wait().unwrap().config;
+    let kept = (now.deliver_policy, now.max_deliver, &now.other["opt_start_seq"]);
+    assert_eq!(kept, (DeliverPolicy::ByStartSequence, Some(7), &2.into()));
+    assert_eq!(now.other["description"], "made by the operator");
+    assert_eq!(
+        (now.ack_wait, now.filter_subjects),
+        (Duration::from_secs(7), vec!["order.*".into()])
+    );
 }

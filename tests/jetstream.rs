@@ -1,12 +1,19 @@
 //! JetStream: management, acknowledged publishing, pull consumption.
 
 use std::collections::{HashMap, HashSet};
-use std::time::Duration;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use jetlane_client::{Client, ConnectOptions, Headers, Limits};
 use jetlane_jetstream::{
-    AckPolicy, ApiError, ConsumerConfig, Discard, JetStream, JetStreamOptions, NotStored,
-    PublishError, Stored, StreamConfig, Ticket, Unknown,
+    AckPolicy, ApiError, ConsumerConfig, ConsumerInfo, Discard, EndReason, Held, JetStream,
+    JetStreamOptions, JsMessage, Messages, NotStored, PublishError, Settle, Stored, StreamConfig,
+    Taker, Ticket, Unknown,
 };
 use jetlane_testkit::{Cluster, Server};
 use jetlane_tests::{DEADLINE, eventually};
@@ -434,4 +441,415 @@ fn a_cluster_stores_and_delivers_while_the_leader_changes() {
         missing.remove(&message.delivery().stream_sequence);
         message.ack();
     }
+}
+
+/// Between a client and its server. While it is deaf, what the server sends is lost; [`Proxy::cut`] then ends the
+/// connection.
+struct Proxy {
+    port: u16,
+    deaf: Arc<AtomicBool>,
+    swallowed: Arc<AtomicUsize>,
+    connections: mpsc::Receiver<TcpStream>,
+}
+
+impl Proxy {
+    fn start(server: &Server) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (deaf, swallowed) = (Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default());
+        let (accepted, connections) = mpsc::channel();
+        let (upstream, is_deaf, counts) =
+            (server.port(), Arc::clone(&deaf), Arc::clone(&swallowed));
+        // These threads end with the process, or with the sockets.
+        thread::spawn(move || {
+            for client in listener.incoming() {
+                let (client, server) =
+                    (client.unwrap(), TcpStream::connect(("127.0.0.1", upstream)).unwrap());
+                if accepted.send(client.try_clone().unwrap()).is_err() {
+                    return;
+                }
+                let (from, to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+                let (deaf, counts) = (Arc::clone(&is_deaf), Arc::clone(&counts));
+                thread::spawn(move || pump(from, to, |_| true));
+                thread::spawn(move || {
+                    pump(server, client, |bytes| {
+                        let heard = !deaf.load(SeqCst);
+                        if !heard {
+                            let news = bytes.split(|&b| b == b'\n');
+                            let messages =
+                                news.filter(|line| line.starts_with(b"MSG s.n ")).count();
+                            counts.fetch_add(messages, SeqCst);
+                        }
+                        heard
+                    });
+                });
+            }
+        });
+        Self { port, deaf, swallowed, connections }
+    }
+
+    fn url(&self) -> String {
+        format!("nats://127.0.0.1:{}", self.port)
+    }
+
+    /// Ends all connections there are.
+    fn cut(&self) {
+        for connection in self.connections.try_iter() {
+            // It may have ended by itself.
+            let _ = connection.shutdown(Shutdown::Both);
+        }
+    }
+}
+
+/// Copies what pleases `passes` until an end is closed.
+fn pump(mut from: TcpStream, mut to: TcpStream, passes: impl Fn(&[u8]) -> bool) {
+    let mut bytes = [0; 65536];
+    loop {
+        match from.read(&mut bytes) {
+            Ok(0) => break,
+            Ok(count) if !passes(&bytes[..count]) => {}
+            Ok(count) if to.write_all(&bytes[..count]).is_err() => break,
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(_) => break,
+        }
+    }
+    let _ = from.shutdown(Shutdown::Both);
+    let _ = to.shutdown(Shutdown::Both);
+}
+
+/// A consumer `C` that gives up on a message after a second.
+fn impatient_consumer(js: &JetStream, policy: AckPolicy) -> ConsumerInfo {
+    let config = ConsumerConfig::durable("C").ack(policy).ack_wait(Duration::from_secs(1));
+    js.create_or_update_consumer("S", &config).wait().unwrap()
+}
+
+fn publish_more(js: &JetStream, count: usize) {
+    for _ in 0..count {
+        js.publish("s.n", "x").unwrap().wait().unwrap();
+    }
+}
+
+/// Acknowledges messages up to `last`, none of which may be skipped, coming from `from`.
+fn handle_in_order(messages: &mut Messages, from: u64, last: u64, case: &str) {
+    let mut handled = from;
+    while handled < last {
+        let message =
+            messages.next_timeout(DEADLINE).unwrap_or_else(|| panic!("{case}: {handled}"));
+        let sequence = message.delivery().stream_sequence;
+        assert!(sequence <= handled + 1, "{case}: {sequence} after {handled}");
+        handled = handled.max(sequence);
+        message.ack();
+    }
+}
+
+fn all_acknowledged(js: &JetStream, last: u64) {
+    eventually("all is acknowledged", || {
+        let info = js.consumer_info("S", "C").wait().unwrap();
+        (info.num_ack_pending == 0 && info.ack_floor.stream_seq == last).then_some(())
+    });
+}
+
+#[test]
+fn what_a_lost_connection_swallowed_is_handled_before_what_is_newer() {
+    for policy in [AckPolicy::All, AckPolicy::Explicit] {
+        let case = format!("{policy:?}");
+        let (server, js) = with_stream();
+        let proxy = Proxy::start(&server);
+        let consumer = impatient_consumer(&js, policy);
+        let through = JetStream::new(Client::connect(&proxy.url()).unwrap()).unwrap();
+        let mut messages = through.consume(&consumer).in_order().queued().unwrap();
+        publish_more(&js, 5);
+        handle_in_order(&mut messages, 0, 5, &case);
+        proxy.deaf.store(true, SeqCst);
+        publish_more(&js, 5);
+        eventually("five are swallowed", || (proxy.swallowed.load(SeqCst) >= 5).then_some(()));
+        proxy.deaf.store(false, SeqCst);
+        proxy.cut();
+        eventually("the connection is back", || {
+            (through.client().stats().reconnects == 1).then_some(())
+        });
+        publish_more(&js, 20);
+        handle_in_order(&mut messages, 5, 30, &case);
+        all_acknowledged(&js, 30);
+        // And it goes on as if nothing had been.
+        publish_more(&js, 200);
+        handle_in_order(&mut messages, 30, 230, &case);
+        all_acknowledged(&js, 230);
+    }
+}
+
+#[test]
+fn a_watermark_stops_at_a_gap_on_a_live_connection() {
+    let (server, js) = with_stream();
+    let proxy = Proxy::start(&server);
+    let consumer = impatient_consumer(&js, AckPolicy::All);
+    let through = JetStream::new(Client::connect(&proxy.url()).unwrap()).unwrap();
+    let mut messages = through.consume(&consumer).queued().unwrap();
+    publish_more(&js, 5);
+    handle_in_order(&mut messages, 0, 5, "before");
+    proxy.deaf.store(true, SeqCst);
+    publish_more(&js, 5);
+    eventually("five are swallowed", || (proxy.swallowed.load(SeqCst) >= 5).then_some(()));
+    proxy.deaf.store(false, SeqCst);
+    publish_more(&js, 10);
+    handle_in_order(&mut messages, 5, 20, "after");
+    all_acknowledged(&js, 20);
+    assert_eq!(through.client().stats().reconnects, 0);
+}
+
+/// Messages are published all the time while connections are cut, with messages swallowed before it.
+#[test]
+fn nothing_is_skipped_under_load_while_connections_are_cut() {
+    for policy in [AckPolicy::All, AckPolicy::Explicit] {
+        let case = format!("{policy:?}");
+        let (server, js) = with_stream();
+        let proxy = Proxy::start(&server);
+        let consumer = impatient_consumer(&js, policy);
+        let through = JetStream::new(Client::connect(&proxy.url()).unwrap()).unwrap();
+        let mut messages = through.consume(&consumer).in_order().queued().unwrap();
+        let (publisher, stop) = (js.clone(), Arc::<AtomicBool>::default());
+        let stopped = Arc::clone(&stop);
+        let publishing = thread::spawn(move || {
+            let mut last = 0;
+            while !stopped.load(SeqCst) {
+                last = publisher.publish("s.n", "x").unwrap().wait().unwrap().sequence;
+                // Slow enough that they can be handled meanwhile.
+                thread::park_timeout(Duration::from_micros(200));
+            }
+            last
+        });
+        let mut handled = 0;
+        for round in 1..=3 {
+            let until = handled + 300;
+            handle_in_order(&mut messages, handled, until, &case);
+            handled = until;
+            let before = proxy.swallowed.load(SeqCst);
+            proxy.deaf.store(true, SeqCst);
+            eventually("some are swallowed", || {
+                // What is here must be handled, or nothing more is asked for.
+                while let Some(message) = messages.try_next() {
+                    let sequence = message.delivery().stream_sequence;
+                    assert!(sequence <= handled + 1, "{case}: {sequence} after {handled}");
+                    handled = handled.max(sequence);
+                    message.ack();
+                }
+                (proxy.swallowed.load(SeqCst) > before).then_some(())
+            });
+            proxy.cut();
+            proxy.deaf.store(false, SeqCst);
+            eventually("the connection is back", || {
+                (through.client().stats().reconnects >= round).then_some(())
+            });
+        }
+        stop.store(true, SeqCst);
+        let last = publishing.join().unwrap();
+        handle_in_order(&mut messages, handled, last, &case);
+        all_acknowledged(&js, last);
+    }
+}
+
+#[test]
+fn a_successor_handles_first_what_its_predecessor_died_of() {
+    for policy in [AckPolicy::All, AckPolicy::Explicit] {
+        let (server, js) = with_stream();
+        let consumer = impatient_consumer(&js, policy);
+        publish_more(&js, 10);
+        let predecessor = jetstream(&server);
+        let mut messages = predecessor.consume(&consumer).in_order().queued().unwrap();
+        let held: Vec<_> = (0..10).map(|_| messages.next_timeout(DEADLINE).unwrap()).collect();
+        predecessor.client().close(DEADLINE).unwrap();
+        let mut messages = js.consume(&consumer).in_order().queued().unwrap();
+        publish_more(&js, 10);
+        handle_in_order(&mut messages, 0, 20, &format!("{policy:?}"));
+        all_acknowledged(&js, 20);
+        drop(held);
+    }
+}
+
+#[test]
+fn what_a_predecessor_gave_back_is_not_waited_for() {
+    let (_server, js) = with_stream();
+    // The ack wait is 30 s, as long as this test waits for anything.
+    let config = ConsumerConfig::durable("C").ack(AckPolicy::All);
+    let consumer = js.create_consumer("S", &config).wait().unwrap();
+    publish_more(&js, 10);
+    let mut messages = js.consume(&consumer).queued().unwrap();
+    let held: Vec<_> = (0..10).map(|_| messages.next_timeout(DEADLINE).unwrap()).collect();
+    messages.stop();
+    js.client().flush().wait().unwrap();
+    held.into_iter().for_each(|message| message.nak(Duration::ZERO));
+    drop(messages);
+    publish_more(&js, 10);
+    let mut messages = js.consume(&consumer).queued().unwrap();
+    let started = Instant::now();
+    handle_in_order(&mut messages, 0, 20, "given back");
+    all_acknowledged(&js, 20);
+    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+}
+
+#[test]
+fn a_deleted_consumer_ends_the_messages() {
+    let (_server, js) = with_stream();
+    let consumer = js.create_consumer("S", &ConsumerConfig::durable("C")).wait().unwrap();
+    let mut messages = js.consume(&consumer).queued().unwrap();
+    publish_more(&js, 3);
+    let first = messages.next_timeout(DEADLINE).unwrap();
+    assert_eq!((first.delivery().stream_sequence, messages.end_reason()), (1, None));
+    eventually("all are delivered", || {
+        let info = js.consumer_info("S", "C").wait().unwrap();
+        (info.delivered.stream_seq == 3).then_some(())
+    });
+    js.delete_consumer("S", "C").wait().unwrap();
+    assert_eq!(count_to_end(messages), (2, EndReason::Gone { reason: "Consumer Deleted".into() }));
+}
+
+/// Reads on until the iterator ends, on a thread, as it might never.
+fn count_to_end(mut messages: Messages) -> (usize, EndReason) {
+    let (done, counted) = mpsc::channel();
+    thread::spawn(move || {
+        let count = messages.by_ref().map(JsMessage::ack).count();
+        done.send((count, messages.end_reason().unwrap())).unwrap();
+    });
+    counted.recv_timeout(DEADLINE).expect("the iterator ends")
+}
+
+#[test]
+fn a_stopped_or_closed_iterator_ends_once_it_is_read() {
+    let (_server, js) = with_stream();
+    for end in
+        [EndReason::Stopped, EndReason::Closed(jetlane_client::CloseReason::ConnectionClosed)]
+    {
+        let js = jetstream(&_server);
+        let name = if end == EndReason::Stopped { "stopped" } else { "closed" };
+        let consumer = js.create_consumer("S", &ConsumerConfig::durable(name)).wait().unwrap();
+        let mut messages = js.consume(&consumer).queued().unwrap();
+        publish_more(&js, 3);
+        let last = js.stream_info("S").wait().unwrap().state.last_seq;
+        while messages.next_timeout(DEADLINE).unwrap().delivery().stream_sequence < last {}
+        match end {
+            EndReason::Stopped => messages.stop(),
+            _ => js.client().close(DEADLINE).unwrap(),
+        }
+        assert_eq!(count_to_end(messages), (0, end));
+    }
+    drop(js);
+}
+
+#[test]
+fn a_message_is_acknowledged_after_its_messages_were_dropped() {
+    let (_server, js) = with_stream();
+    let consumer = impatient_consumer(&js, AckPolicy::Explicit);
+    publish_more(&js, 3);
+    let mut messages = js.consume(&consumer).queued().unwrap();
+    let first = messages.next_timeout(DEADLINE).unwrap();
+    eventually("all are delivered", || {
+        let info = js.consumer_info("S", "C").wait().unwrap();
+        (info.delivered.stream_seq == 3).then_some(())
+    });
+    drop(messages);
+    eventually("nothing is pulled any more", || {
+        (js.consumer_info("S", "C").wait().unwrap().num_waiting == 0).then_some(())
+    });
+    // What was not read comes again after the ack wait, though the first is still held.
+    let mut others = js.consume(&consumer).queued().unwrap();
+    for _ in 0..2 {
+        let other = others.next_timeout(DEADLINE).unwrap();
+        assert!(other.delivery().stream_sequence > 1);
+        other.ack();
+    }
+    first.ack();
+    all_acknowledged(&js, 3);
+    assert_eq!(js.consumer_info("S", "C").wait().unwrap().num_redelivered, 0);
+}
+
+#[test]
+fn a_stopped_consumption_takes_nothing_on_a_new_connection() {
+    let (server, js) = with_stream();
+    let proxy = Proxy::start(&server);
+    let consumer = js.create_consumer("S", &ConsumerConfig::durable("C")).wait().unwrap();
+    let through = JetStream::new(Client::connect(&proxy.url()).unwrap()).unwrap();
+    let mut first = through.consume(&consumer).queued().unwrap();
+    publish_more(&js, 1);
+    first.next_timeout(DEADLINE).unwrap().ack();
+    all_acknowledged(&js, 1);
+    first.stop();
+    through.client().flush().wait().unwrap();
+    proxy.cut();
+    eventually("the connection is back", || {
+        (through.client().stats().reconnects == 1).then_some(())
+    });
+    through.client().flush().wait().unwrap();
+    // The pull of the first is still open in the server; somebody must listen for it to be served.
+    let mut second = js.consume(&consumer).queued().unwrap();
+    publish_more(&js, 100);
+    for _ in 0..100 {
+        second.next_timeout(DEADLINE).expect("the first takes none").ack();
+    }
+    assert!(first.try_next().is_none());
+}
+
+#[test]
+fn no_pull_asks_for_more_bytes_than_the_consumer_allows() {
+    let (_server, js) = with_stream();
+    let mut config = ConsumerConfig::durable("C");
+    config.other.insert("max_bytes".into(), 1000.into());
+    let consumer = js.create_consumer("S", &config).wait().unwrap();
+    let mut messages = js.consume(&consumer).queued().unwrap();
+    publish_more(&js, 100);
+    js.publish("s.n", vec![b'x'; 5000]).unwrap().wait().unwrap();
+    handle_in_order(&mut messages, 0, 101, "small and large");
+}
+
+/// Settles each message a moment after it came, and keeps account of the bytes that are here.
+struct Weigher {
+    weights: mpsc::Sender<(Held, usize)>,
+    held_bytes: Arc<AtomicUsize>,
+    most: Arc<AtomicUsize>,
+}
+
+impl Taker for Weigher {
+    fn take(&mut self, held: Held) {
+        let bytes = held.message.wire_len();
+        let now = self.held_bytes.fetch_add(bytes, SeqCst) + bytes;
+        self.most.fetch_max(now, SeqCst);
+        // The test may be over.
+        let _ = self.weights.send((held, bytes));
+    }
+}
+
+#[test]
+fn no_more_bytes_are_held_than_the_bound_and_one_message() {
+    const COUNT: usize = 300;
+    let server = Server::start().unwrap();
+    let limits = Limits { consumer_bytes: 1 << 20, ..Limits::default() };
+    let client = ConnectOptions::new().limits(limits).connect(&server.url()).unwrap();
+    let js = JetStream::new(client).unwrap();
+    js.create_stream(&StreamConfig::new("S").subject("s.>")).wait().unwrap();
+    let tickets: Vec<_> =
+        (0..COUNT).map(|_| js.publish("s.n", vec![b'x'; 100_000]).unwrap()).collect();
+    tickets.into_iter().for_each(|ticket| assert!(ticket.wait().is_ok()));
+    // One that fits into no pull.
+    js.publish("s.n", vec![b'x'; (1 << 20) - 100]).unwrap().wait().unwrap();
+    let consumer = js.create_consumer("S", &ConsumerConfig::durable("C")).wait().unwrap();
+    let (weights, taken) = mpsc::channel();
+    let (held_bytes, most) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
+    let weigher = Weigher { weights, held_bytes: Arc::clone(&held_bytes), most: Arc::clone(&most) };
+    let consumption = js.consume(&consumer).taker(weigher).unwrap();
+    let settler = consumption.settler();
+    let mut waiting = Vec::new();
+    for n in 1..=COUNT + 1 {
+        waiting.push(taken.recv_timeout(DEADLINE).unwrap_or_else(|_| panic!("{n} comes")));
+        // Some stay a while, so that the bound is met; none for ever.
+        if waiting.len() >= 6 || n >= COUNT - 6 {
+            for (held, bytes) in waiting.drain(..) {
+                held_bytes.fetch_sub(bytes, SeqCst);
+                settler.settle(held.receipt, Settle::Ack);
+            }
+        }
+    }
+    all_acknowledged(&js, COUNT as u64 + 1);
+    let most = most.load(SeqCst);
+    assert!(most <= (1 << 20) + 100_200, "{most}");
+    println!("at most {most} bytes were held");
 }

@@ -4,7 +4,7 @@
 mod bus;
 #[path = "core.rs"]
 mod core_nats;
-#[path = "faults.rs"]
-mod faults;
 #[path = "jetstream.rs"]
 mod jetstream;
+#[path = "faults.rs"]
+mod faults;

@@ -221,7 +221,7 @@ fn pull_scheduler(c: &mut Criterion) {
             if let Some(pull) = scheduler.poll(black_box(now)) {
                 requested += pull.batch;
             }
-            scheduler.on_message(black_box(128));
+            scheduler.on_message(black_box(128), 128, now);
             delivered += 1;
             scheduler.on_settled(1, 128);
             scheduler.on_handled(1, now);

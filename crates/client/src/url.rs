@@ -116,9 +116,10 @@ fn unescape(text: &str) -> Result<String, UrlError> {
             bytes.push(*first);
             continue;
         }
-        let hex = rest.get(..2).and_then(|hex| std::str::from_utf8(hex).ok());
-        let byte = hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()).ok_or(UrlError::Escape)?;
-        bytes.push(byte);
+        let digit = |at: usize| char::from(*rest.get(at)?).to_digit(16);
+        let byte =
+            digit(0).zip(digit(1)).and_then(|(high, low)| u8::try_from(high * 16 + low).ok());
+        bytes.push(byte.ok_or(UrlError::Escape)?);
         rest = &rest[2..];
     }
     String::from_utf8(bytes).map_err(|_| UrlError::Escape)
@@ -179,6 +180,7 @@ mod tests {
             ("nats://[::1]x", host("[::1]x")),
             ("nats://a/b", host("a/b")),
             ("nats://u%4:p@h", Err(UrlError::Escape)),
+            ("nats://u%+4:p@h", Err(UrlError::Escape)),
             ("nats://u%ff:p@h", Err(UrlError::Escape)),
         ] {
             let url = ServerUrl::parse(text);

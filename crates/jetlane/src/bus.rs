@@ -1,12 +1,13 @@
 use std::borrow::Borrow;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use jetlane_client::{AsSubject, Client, ConnectError, ConnectOptions, SubjectFilter};
 use jetlane_jetstream::{JetStream, Ticket};
 use parking_lot::Mutex;
 
 use crate::subscribe::Running;
+use crate::topic::covers;
 use crate::{Envelope, EnvelopeError, Subscribe, Topic};
 
 /// Why an event was not queued. Nothing of it was or will be sent.
@@ -31,10 +32,23 @@ pub struct EventBus {
     inner: Arc<Inner>,
 }
 
+/// A bus that may be gone.
+#[derive(Clone, Debug)]
+pub(crate) struct WeakBus {
+    inner: Weak<Inner>,
+}
+
+impl WeakBus {
+    pub(crate) fn upgrade(&self) -> Option<EventBus> {
+        Some(EventBus { inner: self.inner.upgrade()? })
+    }
+}
+
 struct Inner {
     js: JetStream,
     /// The streams that store what, of all topics that were ensured.
     topics: Mutex<Vec<(SubjectFilter, String)>>,
+    /// Those that were neither stopped nor closed.
     subscriptions: Mutex<Vec<Arc<Running>>>,
 }
 
@@ -100,8 +114,10 @@ impl EventBus {
         Ok(self.inner.js.publish(topic, payload)?)
     }
 
-    /// Begins a subscription under this name: processes that subscribe with the same name share the events, and one that
-    /// comes back goes on where it stopped.
+    /// Begins a subscription under this name: who comes back by the same name goes on where the last one stopped.
+    ///
+    /// Strict order is for one process at a time a name. Processes that are there at once share the events, and then the
+    /// events of one aggregate are in order within each process only: say so with [`Subscribe::shared`].
     pub fn subscribe(&self, name: &str) -> Subscribe {
         Subscribe::new(self.clone(), name)
     }
@@ -125,10 +141,13 @@ impl EventBus {
     /// The stream that an ensured topic is stored in.
     pub(crate) fn stream_of(&self, topic: &str) -> Option<String> {
         let topics = self.inner.topics.lock();
-        let known = topics
-            .iter()
-            .find(|(filter, _)| filter.as_str() == topic || filter.matches(topic.as_bytes()));
+        // Streams have no subject in common: who stores all of a topic is the only one that stores any of it.
+        let known = topics.iter().find(|(filter, _)| covers(filter.as_str(), topic));
         known.map(|(_, stream)| stream.clone())
+    }
+
+    pub(crate) fn downgrade(&self) -> WeakBus {
+        WeakBus { inner: Arc::downgrade(&self.inner) }
     }
 
     pub(crate) fn subscriptions(&self) -> &Mutex<Vec<Arc<Running>>> {
@@ -136,8 +155,60 @@ impl EventBus {
     }
 }
 
+impl fmt::Debug for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inner").field("js", &self.js).finish_non_exhaustive()
+    }
+}
+
 impl fmt::Debug for EventBus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EventBus").field("client", self.client()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use jetlane_testkit::Server;
+
+    use super::*;
+    use crate::Strategy;
+
+    #[test]
+    fn a_subscription_that_was_stopped_is_forgotten() {
+        let server = Server::start().unwrap();
+        let bus = EventBus::connect(&server.url()).unwrap();
+        bus.topic("order.>").ensure(Strategy::CreateOnly).unwrap();
+        let subscribe = |name| bus.subscribe(name).on("order.x", |_: &Envelope| {}).start();
+        let (first, second) = (subscribe("first").unwrap(), subscribe("second").unwrap());
+        assert_eq!(bus.subscriptions().lock().len(), 2);
+        first.stop(Duration::from_secs(10)).unwrap();
+        first.stop(Duration::from_secs(10)).unwrap();
+        assert_eq!(bus.subscriptions().lock().len(), 1);
+        bus.close(Duration::from_secs(10)).unwrap();
+        assert_eq!(bus.subscriptions().lock().len(), 0);
+        second.stop(Duration::from_secs(10)).unwrap();
+    }
+
+    #[test]
+    fn a_topic_is_looked_up_as_what_it_stands_for() {
+        let server = Server::start().unwrap();
+        let bus = EventBus::connect(&server.url()).unwrap();
+        bus.remember_topic(SubjectFilter::new("a.*").unwrap(), "A");
+        bus.remember_topic(SubjectFilter::new("b.c.>").unwrap(), "B");
+        for (topic, stream) in [
+            ("a.x", Some("A")),
+            ("a.*", Some("A")),
+            // As literals these two would match.
+            ("a.>", None),
+            ("b.>", None),
+            ("b.c.*", Some("B")),
+            ("b.c.>", Some("B")),
+            ("c", None),
+        ] {
+            assert_eq!(bus.stream_of(topic).as_deref(), stream, "{topic}");
+        }
     }
 }

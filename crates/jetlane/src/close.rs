@@ -1,27 +1,38 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+use jetlane_client::State;
+
 use crate::EventBus;
 
 /// How often it is looked whether the last acks have come.
 const LOOK: Duration = Duration::from_millis(1);
 
+/// The server has this long to confirm the last acks, even if the time is up: else nobody would know of those that
+/// were just given back.
+const CONFIRM: Duration = Duration::from_millis(100);
+
 /// What was not finished when the time of a close was up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the bus was closed with {returned} events returned unhandled, {stuck} handlers still running, \
-     {unacknowledged} publishes without an outcome and {unwritten} bytes unwritten"
+     {unacknowledged} publishes without an outcome and {unwritten} bytes unwritten{}",
+    if self.unconfirmed { "; the server did not confirm the last acks" } else { "" }
 )]
 #[non_exhaustive]
 pub struct CloseError {
     /// Events that were delivered and not handled: they were given back, for others or for later.
     pub returned: usize,
-    /// Lanes whose handler did not return. Their events will be delivered again.
+    /// Lanes whose handler did not return, and **may still be running**. Their events were given back as well, before those
+    /// behind them: they are delivered again, whatever comes of the handler.
     pub stuck: usize,
     /// Publishes that had no outcome yet; their tickets end as `Unknown`.
     pub unacknowledged: u32,
     /// Bytes of frames that were queued and never written.
     pub unwritten: usize,
+    /// True if the server did not say that it has all acks of handled events: there was no connection, it was lost
+    /// meanwhile, or the time was up. Events that were handled may be delivered again.
+    pub unconfirmed: bool,
 }
 
 impl EventBus {
@@ -31,13 +42,16 @@ impl EventBus {
     /// Handlers may publish until the last of them has ended. Returns `Ok` if nothing was left undone.
     ///
     /// # Errors
-    /// [`CloseError`] counts what was not finished in time. Events among it were given back or will be delivered again.
+    /// [`CloseError`] counts what was not finished in time. Events among it were given back or will be delivered again. A bus
+    /// that is closed twice has nothing left to tell the second time.
     pub fn close(&self, timeout: Duration) -> Result<(), CloseError> {
         let now = Instant::now();
         let deadline = now.checked_add(timeout).unwrap_or(now + Duration::from_secs(86_400));
         let left = || deadline.saturating_duration_since(Instant::now());
         let mut undone = CloseError::default();
         let subscriptions = std::mem::take(&mut *self.subscriptions().lock());
+        let was_closed = self.client().state() == State::Closed && subscriptions.is_empty();
+        let reconnects = self.client().stats().reconnects;
         // All stop before the first is waited for.
         subscriptions.iter().for_each(|running| running.stop_pulling());
         for running in &subscriptions {
@@ -49,8 +63,11 @@ impl EventBus {
             thread::park_timeout(LOOK.min(left()));
         }
         undone.unacknowledged = self.jetstream().pending_acks();
-        // The server has all acks of events once it answers this.
-        let _ = self.client().flush().wait_timeout(left());
+        // The server has all acks of events once it answers this, unless they were lost with an earlier connection.
+        let flushed = self.client().flush().wait_timeout(left().max(CONFIRM));
+        let flushed = matches!(flushed, Some(Ok(())));
+        let same_connection = self.client().stats().reconnects == reconnects;
+        undone.unconfirmed = !(was_closed || (flushed && same_connection));
         if let Err(closed) = self.client().close(left()) {
             undone.unwritten = closed.unwritten;
         }

@@ -31,6 +31,9 @@
 //! one lane, which handles them one after the other. A handler that fails stops only its aggregate: the event is
 //! tried again in place, and the later ones wait behind it.
 //!
+//! This is for one process at a time a subscription's name, and then it holds over lost connections and dead processes,
+//! too. Processes that share a name ([`Subscribe::shared`]) have it each for itself only.
+//!
 //! # Layers
 //!
 //! The bus is thin. Below it are [`jetstream`] (streams, consumers, acknowledged publishing), [`client`] (core NATS)

@@ -13,7 +13,8 @@ pub enum Strategy {
     /// Creates the stream if there is none. One that is there stays as it is, whatever it is set up like; it only
     /// has to store the topic. For production.
     CreateOnly,
-    /// Creates the stream, or changes the one that is there to what is declared. For development.
+    /// Creates the stream, or changes the one that is there to what is declared: it stores the topic besides what it stores
+    /// already, and what was not said of it stays as it is. For development.
     CreateOrUpdate,
 }
 
@@ -45,60 +46,74 @@ pub enum TopicError {
 pub struct Topic<'a> {
     bus: &'a EventBus,
     topic: &'a str,
-    config: StreamConfig,
+    stream: String,
+    declared: Declared,
+}
+
+/// What was said of the stream. What was not is left to the server, or as it is.
+#[derive(Debug, Default)]
+struct Declared {
+    storage: Option<Storage>,
+    max_age: Option<Duration>,
+    max_msgs: Option<u64>,
+    max_bytes: Option<u64>,
+    discard: Option<Discard>,
+    num_replicas: Option<u32>,
+    duplicate_window: Option<Duration>,
 }
 
 impl<'a> Topic<'a> {
     pub(crate) fn new(bus: &'a EventBus, topic: &'a str) -> Self {
-        Self { bus, topic, config: StreamConfig::new(stream_name(topic)).subject(topic) }
+        Self { bus, topic, stream: stream_name(topic), declared: Declared::default() }
     }
 
-    /// The name of the stream that stores it. Default: the topic, with what can not be in a name replaced: `order.>`
-    /// is stored in `order_ALL`.
+    /// The name of the stream that stores it. Default: the topic, with what can be in a subject and not in a name replaced
+    /// (dots, slashes and backslashes by `_`, the wildcards by words): `order.>` is stored in `order_ALL`.
     pub fn stream(mut self, name: &str) -> Self {
-        self.config.name = name.into();
+        self.stream = name.into();
         self
     }
 
     /// Where events are kept. Default: on disk.
     pub fn storage(mut self, storage: Storage) -> Self {
-        self.config.storage = storage;
+        self.declared.storage = Some(storage);
         self
     }
 
     /// How long events are kept. Default: for ever.
     pub fn retain(mut self, age: Duration) -> Self {
-        self.config.max_age = age;
+        self.declared.max_age = Some(age);
         self
     }
 
     /// Most events kept; the oldest go first. Default: no limit.
     pub fn max_events(mut self, events: u64) -> Self {
-        self.config.max_msgs = Some(events);
+        self.declared.max_msgs = Some(events);
         self
     }
 
     /// Most bytes kept; the oldest events go first. Default: no limit.
     pub fn max_bytes(mut self, bytes: u64) -> Self {
-        self.config.max_bytes = Some(bytes);
+        self.declared.max_bytes = Some(bytes);
         self
     }
 
     /// What happens when a limit is reached. Default: the oldest events go.
     pub fn discard(mut self, discard: Discard) -> Self {
-        self.config.discard = discard;
+        self.declared.discard = Some(discard);
         self
     }
 
     /// How many servers keep a copy. Default 1.
     pub fn replicas(mut self, replicas: u32) -> Self {
-        self.config.num_replicas = replicas;
+        self.declared.num_replicas = Some(replicas);
         self
     }
 
-    /// How long an event id is remembered to recognise duplicates. Default: two minutes, the server's.
+    /// How long an event id is remembered to recognise duplicates. Default: two minutes, the server's, but no longer than
+    /// events are kept.
     pub fn duplicate_window(mut self, window: Duration) -> Self {
-        self.config.duplicate_window = window;
+        self.declared.duplicate_window = Some(window);
         self
     }
 
@@ -107,18 +122,21 @@ impl<'a> Topic<'a> {
     /// # Errors
     /// [`TopicError`] says why not.
     pub fn ensure(self, strategy: Strategy) -> Result<StreamInfo, TopicError> {
-        let Self { bus, topic, config } = self;
+        let Self { bus, topic, stream, declared } = self;
         let filter = SubjectFilter::new(topic)?;
         let js = bus.jetstream();
-        let info = match (js.stream_info(&config.name).wait(), strategy) {
-            (Err(ApiError::StreamNotFound { .. }), _) => js.create_stream(&config).wait()?,
+        let info = match (js.stream_info(&stream).wait(), strategy) {
+            (Err(ApiError::StreamNotFound { .. }), _) => {
+                let config = declared.over(StreamConfig::new(stream).subject(topic));
+                js.create_stream(&config).wait()?
+            }
             (Err(error), _) => return Err(error.into()),
             (Ok(info), Strategy::CreateOnly) => info,
             (Ok(info), Strategy::CreateOrUpdate) => {
-                js.update_stream(&merge(info.config, config)).wait()?
+                js.update_stream(&declared.over(storing(topic, info.config))).wait()?
             }
         };
-        let stores = |subject: &String| subject == topic || covers(subject, topic);
+        let stores = |subject: &String| covers(subject, topic);
         if !info.config.subjects.iter().any(stores) {
             let stream = info.config.name;
             return Err(TopicError::NotStored { stream, topic: topic.into() });
@@ -128,20 +146,37 @@ impl<'a> Topic<'a> {
     }
 }
 
-/// What is declared, over what is there: other subjects and unknown fields of it stay.
-fn merge(there: StreamConfig, declared: StreamConfig) -> StreamConfig {
-    let mut merged = declared;
-    for subject in there.subjects {
-        if !merged.subjects.contains(&subject) {
-            merged.subjects.push(subject);
-        }
+impl Declared {
+    /// What is declared, over what is there.
+    fn over(self, there: StreamConfig) -> StreamConfig {
+        let mut config = there;
+        config.storage = self.storage.unwrap_or(config.storage);
+        config.max_age = self.max_age.unwrap_or(config.max_age);
+        config.max_msgs = self.max_msgs.or(config.max_msgs);
+        config.max_bytes = self.max_bytes.or(config.max_bytes);
+        config.discard = self.discard.unwrap_or(config.discard);
+        config.num_replicas = self.num_replicas.unwrap_or(config.num_replicas);
+        config.duplicate_window = self.duplicate_window.unwrap_or_else(|| {
+            // The server refuses to remember ids for longer than it keeps their events.
+            let longest = config.max_age;
+            let there = config.duplicate_window;
+            if longest.is_zero() { there } else { there.min(longest) }
+        });
+        config
     }
-    merged.other = there.other;
-    merged
+}
+
+/// The same stream, with the topic among its subjects, which must not overlap.
+fn storing(topic: &str, mut config: StreamConfig) -> StreamConfig {
+    if !config.subjects.iter().any(|subject| covers(subject, topic)) {
+        config.subjects.retain(|subject| !covers(topic, subject));
+        config.subjects.push(topic.into());
+    }
+    config
 }
 
 /// True if every subject that `topic` stands for is one that `subject` stands for.
-fn covers(subject: &str, topic: &str) -> bool {
+pub(crate) fn covers(subject: &str, topic: &str) -> bool {
     let mut wanted = topic.split('.');
     for token in subject.split('.') {
         match (token, wanted.next()) {
@@ -157,9 +192,10 @@ fn covers(subject: &str, topic: &str) -> bool {
 
 fn stream_name(topic: &str) -> String {
     let words = topic.split('.').map(|token| match token {
-        "*" => "ANY",
-        ">" => "ALL",
-        token => token,
+        "*" => "ANY".into(),
+        ">" => "ALL".into(),
+        // As parts of a token all of these are plain letters of a subject.
+        token => token.replace(['/', '\\', '*', '>'], "_"),
     });
     words.collect::<Vec<_>>().join("_")
 }
@@ -170,10 +206,29 @@ mod tests {
 
     #[test]
     fn streams_are_named_after_their_topic() {
-        for (topic, name) in
-            [("order", "order"), ("order.>", "order_ALL"), ("order.*.created", "order_ANY_created")]
-        {
+        for (topic, name) in [
+            ("order", "order"),
+            ("order.>", "order_ALL"),
+            ("order.*.created", "order_ANY_created"),
+            ("eu/order\\v1.*", "eu_order_v1_ANY"),
+            ("a>b.c*", "a_b_c_"),
+        ] {
             assert_eq!(stream_name(topic), name);
+            assert!(jetlane_client::proto::check_name(&stream_name(topic)).is_ok(), "{topic}");
+        }
+    }
+
+    #[test]
+    fn the_topic_joins_the_subjects_of_its_stream() {
+        for (subjects, topic, expected) in [
+            (&["order.>"][..], "payment.*", &["order.>", "payment.*"][..]),
+            (&["order.>"], "order.created", &["order.>"]),
+            (&["order.created", "audit"], "order.*", &["audit", "order.*"]),
+            (&[], "order.*", &["order.*"]),
+        ] {
+            let mut config = StreamConfig::new("S");
+            config.subjects = subjects.iter().map(ToString::to_string).collect();
+            assert_eq!(storing(topic, config).subjects, expected, "{topic} in {subjects:?}");
         }
     }
 

@@ -35,8 +35,8 @@ mod wire;
 
 pub use api::{ApiCall, ApiError};
 pub use consume::{
-    Consume, ConsumeError, Consumption, Held, JsMessage, Messages, Receipt, Settle, Settled,
-    Settlement, Settler, Taker,
+    Consume, ConsumeError, Consumption, EndReason, Held, JsMessage, Messages, Receipt, Settle,
+    Settled, Settlement, Settler, Taker,
 };
 pub use consumer::{AckPolicy, ConsumerConfig, ConsumerInfo, DeliverPolicy, SequencePair};
 pub use context::{Deleted, JetStream, JetStreamOptions, StreamNames};

@@ -75,7 +75,7 @@ impl From<AckBy> for Settlement {
     }
 }
 
-/// Runs the demo. True if nothing was lost and nothing out of order.
+/// Runs the demo. True if nothing was lost and nothing out of order; duplicates may come of a lost connection.
 pub(crate) fn run(options: &Options) -> Result<bool> {
     ensure!(options.keys > 0, "--keys must be at least 1");
     ensure!(

@@ -53,7 +53,9 @@ impl Input {
             return;
         }
         // Moving the rest to the front is cheap unless there is much of it; then there is space behind it as a rule.
-        if self.buffer.len() - self.start < needed || self.buffer.len() - self.end < BASE / 2 {
+        let short =
+            self.buffer.len() - self.start < needed || self.buffer.len() - self.end < BASE / 2;
+        if short && self.start > 0 {
             self.buffer.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, have);
         }

@@ -1,7 +1,9 @@
 //! Subscriptions of the bus: one durable consumer, handlers by topic, and lanes between.
 
+mod consumer;
 mod handler;
 mod running;
+mod shared;
 mod taker;
 mod worker;
 
@@ -10,11 +12,8 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jetlane_client::proto::{NameError, SubjectError, check_name};
-use jetlane_client::{Limits, SubjectFilter};
-use jetlane_jetstream::{
-    AckPolicy, ApiError, ConsumeError, ConsumerConfig, ConsumerInfo, DeliverPolicy, Settlement,
-};
+use jetlane_client::proto::{NameError, SubjectError};
+use jetlane_jetstream::{ApiError, ConsumeError, DeliverPolicy, Settlement};
 use jetlane_lanes::{Config, Lanes, Pinning, StartError};
 
 use crate::{Envelope, EventBus, IntoVerdict};
@@ -60,6 +59,9 @@ pub enum SubscribeError {
         /// Another.
         second: String,
     },
+    /// One acknowledgement would cover what other processes have not done. The caller's fault.
+    #[error("a shared subscription can not settle by watermark: use Settlement::Each")]
+    SharedWatermark,
     /// The server refused the consumer, or did not answer.
     #[error(transparent)]
     Api(#[from] ApiError),
@@ -75,6 +77,10 @@ pub enum SubscribeError {
 ///
 /// All its topics are read by one durable consumer, so events of one aggregate are handled in the order they were
 /// stored, whatever their topic.
+///
+/// This strict order is for one process at a time a name. It holds over retries, lost connections and the death of the
+/// process: before anything new is handled, whoever comes next waits until all that was delivered and not settled has come
+/// again, for the ack wait at most. Where several processes are to share a name, see [`Subscribe::shared`].
 #[must_use = "nothing is consumed before start is called"]
 pub struct Subscribe {
     bus: EventBus,
@@ -84,7 +90,15 @@ pub struct Subscribe {
     lanes: Config,
     deliver: DeliverPolicy,
     ack_wait: Duration,
+    owners: Owners,
     pace: Pace,
+}
+
+/// How many processes a subscription's name is for at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Owners {
+    One,
+    Several,
 }
 
 impl Subscribe {
@@ -97,7 +111,8 @@ impl Subscribe {
             lanes: Config::default()
                 .name(format!("lane-{name}").chars().take(11).collect::<String>()),
             deliver: DeliverPolicy::All,
-            ack_wait: Duration::from_secs(30),
+            ack_wait: Duration::from_secs(10),
+            owners: Owners::One,
             pace: Pace::default(),
         }
     }
@@ -129,7 +144,9 @@ impl Subscribe {
     }
 
     /// How events are acknowledged. Default [`Settlement::Each`]. [`Settlement::Watermark`] is faster, for one process at a
-    /// time, and stops where an event is never done.
+    /// time, and stops where an event is never done. With [`Settlement::Nothing`] the server counts an event as done once it
+    /// has delivered it: events that are given back, by a stop or by [`crate::Verdict::Retry`] when it ends, or that a lost
+    /// connection or a dead process had, are gone.
     pub fn settlement(mut self, settlement: Settlement) -> Self {
         self.settlement = settlement;
         self
@@ -153,10 +170,18 @@ impl Subscribe {
         self
     }
 
-    /// How long the server waits for a sign of life before it delivers an event again. Default 30 s. Events that take longer
-    /// are kept alive, so this bounds only how long those of a dead process wait.
+    /// How long the server waits for a sign of life before it delivers an event again. Default 10 s. Events that take longer
+    /// are kept alive, so this bounds only how long those of a dead process wait, or those lost with a connection.
     pub fn ack_wait(mut self, wait: Duration) -> Self {
         self.ack_wait = wait;
+        self
+    }
+
+    /// Several processes share the events, each event handled by one of them. The order of an aggregate then holds within
+    /// each process only: two of its events may be handled by two processes at once, or in the other order. Not with
+    /// [`Settlement::Watermark`]. Default: one process at a time, and strict order.
+    pub fn shared(mut self) -> Self {
+        self.owners = Owners::Several;
         self
     }
 
@@ -173,70 +198,34 @@ impl Subscribe {
     /// [`SubscribeError`] says why not.
     pub fn start(self) -> Result<Subscription, SubscribeError> {
         let consumer = self.make_consumer()?;
+        let (window, in_order) = (self.window(), self.is_in_order());
         let Self { bus, name, handlers, lanes, pace, .. } = self;
         let handlers: Arc<Handlers> = Arc::new(Handlers::new(handlers)?);
-        let window = window(bus.client().limits());
-        // Messages of pulls that were taken for lost may come on top of the window.
-        let lanes = lanes.max_jobs(window.saturating_mul(4));
-        let running = Arc::new(Running::new(name));
-        let (lanes, feeder) =
-            Lanes::start(lanes, |_| Worker::new(Arc::clone(&handlers), running.shared(), pace))?;
+        // The consumption bounds what is on the lanes. A bound of their own would only refuse what is held already, as the
+        // room of what they have finished comes back late.
+        let lanes = lanes.max_jobs(usize::MAX);
+        let running = Arc::new(Running::new(name, lanes.lanes.get()));
+        let (lanes, feeder) = Lanes::start(lanes, |lane| {
+            Worker::new(lane, Arc::clone(&handlers), running.shared(), pace)
+        })?;
         let taker = LaneTaker::new(feeder, running.shared());
-        let consumption = bus.jetstream().consume(&consumer).window(window).taker(taker)?;
+        let consume = bus.jetstream().consume(&consumer).window(window);
+        let consume = if in_order { consume.in_order() } else { consume };
+        let consumption = consume.taker(taker)?;
         running.begin(lanes, consumption, consumer.stream_name);
         bus.subscriptions().lock().push(Arc::clone(&running));
-        Ok(Subscription::new(running, bus.jetstream().clone()))
+        Ok(Subscription::new(&running, &bus))
     }
 
-    fn make_consumer(&self) -> Result<ConsumerInfo, SubscribeError> {
-        check_name(&self.name)?;
-        let stream = self.stream()?;
-        let policy = match self.settlement {
-            Settlement::Watermark => AckPolicy::All,
-            Settlement::Nothing => AckPolicy::None,
-            _ => AckPolicy::Explicit,
-        };
-        let config = ConsumerConfig::durable(&self.name)
-            .ack(policy)
-            .ack_wait(self.ack_wait)
-            .deliver(self.deliver)
-            .max_ack_pending(window(self.bus.client().limits()));
-        let config = self.handlers.iter().fold(config, |config, (topic, _)| config.filter(topic));
-        Ok(self.bus.jetstream().create_or_update_consumer(&stream, &config).wait()?)
+    /// Most events requested or held at once.
+    fn window(&self) -> usize {
+        self.bus.client().limits().consumer_messages
     }
 
-    /// The one stream that stores all topics.
-    fn stream(&self) -> Result<String, SubscribeError> {
-        let mut stream: Option<String> = None;
-        for (topic, _) in &self.handlers {
-            SubjectFilter::new(topic)
-                .map_err(|source| SubscribeError::Topic { topic: topic.clone(), source })?;
-            let found = self.find_stream(topic)?;
-            match &stream {
-                None => stream = Some(found),
-                Some(first) if *first == found => {}
-                Some(first) => {
-                    let (first, second) = (first.clone(), found);
-                    return Err(SubscribeError::SeveralStreams { first, second });
-                }
-            }
-        }
-        stream.ok_or(SubscribeError::NoHandler)
+    /// Whether what is new waits for what was lost. Without acknowledgements nothing comes again to wait for.
+    fn is_in_order(&self) -> bool {
+        self.owners == Owners::One && self.settlement != Settlement::Nothing
     }
-
-    fn find_stream(&self, topic: &str) -> Result<String, SubscribeError> {
-        if let Some(known) = self.bus.stream_of(topic) {
-            return Ok(known);
-        }
-        let names = self.bus.jetstream().stream_names(topic).wait()?;
-        let first = names.streams.and_then(|names| names.into_iter().next());
-        first.ok_or_else(|| SubscribeError::NoStream { topic: topic.into() })
-    }
-}
-
-/// Most events requested or held at once.
-fn window(limits: &Limits) -> usize {
-    limits.consumer_messages
 }
 
 impl fmt::Debug for Subscribe {

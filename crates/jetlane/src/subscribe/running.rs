@@ -1,16 +1,17 @@
 use std::fmt;
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use jetlane_client::State;
-use jetlane_jetstream::{Consumption, JetStream, Receipt, Settle, Settled, Settler};
+use jetlane_jetstream::{Consumption, JetStream, Receipt, Settle, Settled};
 use jetlane_lanes::{Drained, Lanes};
 use parking_lot::Mutex;
 
+use super::shared::{AtomicCounts, Shared};
 use super::worker::Job;
 use crate::CloseError;
+use crate::bus::{EventBus, WeakBus};
 
 /// How long a drain waits for the server to confirm that nothing more is on its way.
 const BARRIER: Duration = Duration::from_secs(1);
@@ -29,21 +30,25 @@ pub struct Counts {
     pub panics: u64,
 }
 
-/// A subscription that runs. It belongs to its bus: dropping this handle changes nothing.
+/// A subscription that runs. It belongs to its bus: dropping this handle changes nothing, and keeping it does not keep the
+/// bus open.
 #[derive(Clone)]
 pub struct Subscription {
-    running: Arc<Running>,
-    js: JetStream,
+    name: String,
+    shared: Arc<Shared>,
+    bus: WeakBus,
+    running: Weak<Running>,
 }
 
 impl Subscription {
-    pub(super) fn new(running: Arc<Running>, js: JetStream) -> Self {
-        Self { running, js }
+    pub(super) fn new(running: &Arc<Running>, bus: &EventBus) -> Self {
+        let (name, shared) = (running.name.clone(), running.shared());
+        Self { name, shared, bus: bus.downgrade(), running: Arc::downgrade(running) }
     }
 
     /// What it has done so far.
     pub fn counts(&self) -> Counts {
-        let AtomicCounts { handled, retried, rejected, panics } = &self.running.shared.counts;
+        let AtomicCounts { handled, retried, rejected, panics } = &self.shared.counts;
         let [handled, retried, rejected, panics] =
             [handled, retried, rejected, panics].map(|count| count.load(Relaxed));
         Counts { handled, retried, rejected, panics }
@@ -51,19 +56,27 @@ impl Subscription {
 
     /// What went wrong last, in words.
     pub fn last_error(&self) -> Option<String> {
-        self.running.shared.last_error.lock().clone()
+        self.shared.last_error()
     }
 
     /// Ends it: requests no more events, handles and settles those that are here until `timeout`, and gives back the rest.
-    /// Its durable consumer stays, and goes on when somebody subscribes by that name again.
+    /// Its durable consumer stays, and goes on when somebody subscribes by that name again. What has ended already, with
+    /// its bus or before it, is fine.
+    ///
+    /// A handler that does not return in time is left to itself, and **may still be running**; its event is given back as
+    /// well, before those behind it, so that whoever gets them next sees them in order.
     ///
     /// # Errors
     /// [`CloseError`] counts what was not finished in time.
     pub fn stop(&self, timeout: Duration) -> Result<(), CloseError> {
+        let (Some(bus), Some(running)) = (self.bus.upgrade(), self.running.upgrade()) else {
+            return Ok(());
+        };
         let now = Instant::now();
-        self.running.stop_pulling();
+        running.stop_pulling();
         let deadline = now.checked_add(timeout).unwrap_or(now);
-        let undone = self.running.drain(&self.js, deadline);
+        let undone = running.drain(bus.jetstream(), deadline);
+        bus.subscriptions().lock().retain(|other| !Arc::ptr_eq(other, &running));
         if undone == CloseError::default() { Ok(()) } else { Err(undone) }
     }
 }
@@ -83,8 +96,8 @@ struct Parts {
 }
 
 impl Running {
-    pub(super) fn new(name: String) -> Self {
-        Self { name, shared: Arc::default(), parts: Mutex::new(None) }
+    pub(super) fn new(name: String, lanes: usize) -> Self {
+        Self { name, shared: Arc::new(Shared::new(lanes)), parts: Mutex::new(None) }
     }
 
     pub(super) fn shared(&self) -> Arc<Shared> {
@@ -112,9 +125,11 @@ impl Running {
             self.await_last_delivery(js, &stream, deadline);
         }
         let Drained { untouched, stuck, .. } = lanes.drain(deadline);
-        let returned = untouched.len();
         let mut receipts: Vec<_> = untouched.into_iter().map(|job| job.held.receipt).collect();
-        receipts.append(&mut self.shared.refused.lock());
+        self.shared.take_refused(&mut receipts);
+        let returned = receipts.len();
+        // What a stuck handler has goes back as well: else it would come only after the ack wait, behind all the others.
+        self.shared.receipts_at_work(&mut receipts);
         // The server delivers them again in the order in which they come back.
         receipts.sort_unstable_by_key(Receipt::stream_sequence);
         let back = |receipt| Settled { receipt, settle: Settle::Nak { delay: Duration::ZERO } };
@@ -135,50 +150,7 @@ impl Running {
 
 impl fmt::Debug for Subscription {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = &self.running.name;
+        let Self { name, .. } = self;
         f.debug_struct("Subscription").field("name", name).field("counts", &self.counts()).finish()
-    }
-}
-
-/// What the lanes, the reactor and the handle share.
-#[derive(Debug, Default)]
-pub(super) struct Shared {
-    settler: OnceLock<Settler>,
-    /// Settled before the settler was known: the first lane can be faster than the start.
-    early: Mutex<Vec<Settled>>,
-    /// Events that the lanes did not take any more.
-    pub(super) refused: Mutex<Vec<Receipt>>,
-    pub(super) counts: AtomicCounts,
-    last_error: Mutex<Option<String>>,
-}
-
-#[derive(Debug, Default)]
-pub(super) struct AtomicCounts {
-    pub(super) handled: AtomicU64,
-    pub(super) retried: AtomicU64,
-    pub(super) rejected: AtomicU64,
-    pub(super) panics: AtomicU64,
-}
-
-impl Shared {
-    fn begin(&self, settler: Settler) {
-        let mut early = self.early.lock();
-        self.settler.get_or_init(|| settler).settle_all(&mut early);
-    }
-
-    pub(super) fn settle_all(&self, settled: &mut Vec<Settled>) {
-        if let Some(settler) = self.settler.get() {
-            return settler.settle_all(settled);
-        }
-        let mut early = self.early.lock();
-        // It may have become known while we waited for the lock.
-        match self.settler.get() {
-            Some(settler) => settler.settle_all(settled),
-            None => early.append(settled),
-        }
-    }
-
-    pub(super) fn note_error(&self, error: &str) {
-        *self.last_error.lock() = Some(error.into());
     }
 }

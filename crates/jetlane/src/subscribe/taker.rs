@@ -4,7 +4,7 @@ use jetlane_client::CloseReason;
 use jetlane_jetstream::{Held, PullEvent, Taker};
 use jetlane_lanes::{Feeder, Key};
 
-use super::running::Shared;
+use super::shared::Shared;
 use super::worker::Job;
 use crate::Envelope;
 
@@ -32,9 +32,10 @@ impl Taker for LaneTaker {
             Some(feeder) => feeder.push(Some(key), Job { held }).is_ok(),
             None => false,
         };
-        // Lanes that are being drained take nothing: the event goes back with what they have not begun, in order.
+        // Lanes that are being drained take nothing: the event goes back with what they have not begun, in order. They are
+        // never full: what bounds them is what the consumption holds.
         if !taken {
-            self.shared.refused.lock().push(receipt);
+            self.shared.refuse(receipt);
         }
     }
 

@@ -1,17 +1,13 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use jetlane_jetstream::{Held, Settle, Settled};
+use jetlane_jetstream::{Held, Settle};
 use jetlane_lanes::Step;
 
 use super::handler::{Handler, Handlers, RawEvent};
-use super::running::Shared;
+use super::shared::Shared;
 use crate::{Envelope, Verdict};
-
-/// Settled events are handed on when this many have gathered, or the oldest has waited this long.
-const BATCH: usize = 64;
-const BATCH_WAIT: Duration = Duration::from_millis(1);
 
 /// An event that no handler here is for goes back for this long: another process may have one.
 const NOT_OURS: Duration = Duration::from_secs(1);
@@ -42,20 +38,23 @@ pub(super) struct Job {
     pub(super) held: Held,
 }
 
-/// What a lane does: handles events, and settles them by the batch.
+/// What a lane does: handles events, and settles each as soon as its handler has returned.
 #[derive(Debug)]
 pub(super) struct Worker {
+    lane: usize,
     handlers: Arc<Handlers>,
     shared: Arc<Shared>,
     pace: Pace,
-    settled: Vec<Settled>,
-    /// When the first of `settled` was.
-    since: Option<Instant>,
 }
 
 impl Worker {
-    pub(super) fn new(handlers: Arc<Handlers>, shared: Arc<Shared>, pace: Pace) -> Self {
-        Self { handlers, shared, pace, settled: Vec::with_capacity(BATCH), since: None }
+    pub(super) fn new(
+        lane: usize,
+        handlers: Arc<Handlers>,
+        shared: Arc<Shared>,
+        pace: Pace,
+    ) -> Self {
+        Self { lane, handlers, shared, pace }
     }
 
     fn handle(handler: &Handler, held: &Held) -> Verdict {
@@ -72,7 +71,7 @@ impl Worker {
         }
     }
 
-    fn conclude(&mut self, job: &Job, attempt: u32, verdict: Verdict) -> Step {
+    fn conclude(&self, job: &Job, attempt: u32, verdict: Verdict) -> Step {
         let counts = &self.shared.counts;
         match verdict {
             Verdict::Done => {
@@ -94,22 +93,9 @@ impl Worker {
         }
     }
 
-    fn settle(&mut self, job: &Job, settle: Settle) -> Step {
-        self.settled.push(Settled { receipt: job.held.receipt, settle });
-        // Handlers may be slow: what is settled must not wait for a whole batch of them.
-        let now = Instant::now();
-        let since = *self.since.get_or_insert(now);
-        if self.settled.len() >= BATCH || now - since >= BATCH_WAIT {
-            self.hand_on();
-        }
+    fn settle(&self, job: &Job, settle: Settle) -> Step {
+        self.shared.end_work(self.lane, job.held.receipt, settle);
         Step::Done
-    }
-
-    fn hand_on(&mut self) {
-        self.since = None;
-        if !self.settled.is_empty() {
-            self.shared.settle_all(&mut self.settled);
-        }
     }
 }
 
@@ -117,6 +103,7 @@ impl jetlane_lanes::Worker for Worker {
     type Job = Job;
 
     fn run(&mut self, job: &mut Job, attempt: u32) -> Step {
+        self.shared.begin_work(self.lane, job.held.receipt);
         let verdict = match self.handlers.find(job.held.message.subject_bytes()) {
             Some(handler) => Self::handle(handler, &job.held),
             None => return self.settle(job, Settle::Nak { delay: NOT_OURS }),
@@ -130,7 +117,6 @@ impl jetlane_lanes::Worker for Worker {
         self.conclude(job, attempt, Verdict::Retry { after: None, reason })
     }
 
-    fn pause(&mut self) {
-        self.hand_on();
-    }
+    // Nothing gathers here.
+    fn pause(&mut self) {}
 }

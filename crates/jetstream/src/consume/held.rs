@@ -23,18 +23,31 @@ pub(super) struct HeldTable {
     aside: BTreeMap<u64, Entry>,
     /// `fresh.len() <= fresh_limit`, but under Watermark, where the credit bounds it.
     fresh_limit: usize,
-    /// Under Watermark: everything up to this sequence is done and acknowledged.
-    mark: u64,
-    /// The message whose acknowledgement set the mark.
-    mark_message: Option<Message>,
+    /// Under Watermark: everything up to here is done and acknowledged.
+    mark: Mark,
+    /// Entries of a stream that was made anew since: nobody acknowledges them any more.
+    orphaned: Released,
 }
 
 /// Arrivals from here on are of entries that never stood in `fresh`.
 const ASIDE: u64 = 1 << 63;
 
+/// The timestamp of entries that are of a stream that is no more.
+const ORPHANED: u64 = u64::MAX;
+
+#[derive(Debug, Default)]
+struct Mark {
+    sequence: u64,
+    timestamp_ns: u64,
+    /// The message whose acknowledgement set it.
+    message: Option<Message>,
+}
+
 #[derive(Debug)]
 struct Entry {
     sequence: u64,
+    /// When the message was stored. In a stream that was made anew the same sequence has another.
+    timestamp_ns: u64,
     /// That of its receipt: a sequence may come again, an arrival does not.
     arrival: u64,
     /// `None` once no acknowledgement of it will be needed any more.
@@ -78,6 +91,11 @@ impl Released {
         self.messages += 1;
         self.bytes += entry.wire_len;
     }
+
+    pub(super) fn add_all(&mut self, more: Self) {
+        self.messages += more.messages;
+        self.bytes += more.bytes;
+    }
 }
 
 /// Writes an acknowledgement: to this subject, with this body.
@@ -92,8 +110,8 @@ impl HeldTable {
             next_aside: ASIDE,
             aside: BTreeMap::new(),
             fresh_limit: window.saturating_mul(2).max(16),
-            mark: 0,
-            mark_message: None,
+            mark: Mark::default(),
+            orphaned: Released::default(),
         }
     }
 
@@ -107,40 +125,92 @@ impl HeldTable {
         let sequence = delivery.stream_sequence;
         let entry = Entry {
             sequence,
-            arrival: self.base + self.fresh.len() as u64,
+            timestamp_ns: delivery.timestamp_ns.min(ORPHANED - 1),
+            // Given by the place that it gets.
+            arrival: 0,
             message: Some(message.clone()),
             wire_len: message.wire_len(),
             since: now,
             state: State::Open,
         };
-        // Only a redelivery can be known already; and it is rare.
-        if delivery.delivered > 1 {
-            return self.insert_again(entry);
+        // Nearly all messages are new and behind all others. A server that was killed may have forgotten that it
+        // delivered a message: how often it was delivered says nothing.
+        let behind = self.fresh.back().map_or(self.mark.sequence, |last| last.sequence);
+        if delivery.delivered == 1 && sequence > behind && self.aside.is_empty() {
+            return self.push_fresh(entry);
         }
-        if self.fresh.back().is_none_or(|last| last.sequence < sequence) {
-            let arrival = entry.arrival;
-            self.fresh.push_back(entry);
-            self.make_room();
-            return Arrival::New(Receipt { arrival, sequence });
+        self.insert_again(entry, delivery.delivered)
+    }
+
+    fn push_fresh(&mut self, mut entry: Entry) -> Arrival {
+        entry.arrival = self.base + self.fresh.len() as u64;
+        let receipt = Receipt { arrival: entry.arrival, sequence: entry.sequence };
+        self.fresh.push_back(entry);
+        self.make_room();
+        Arrival::New(receipt)
+    }
+
+    /// A message that may be known.
+    #[cold]
+    fn insert_again(&mut self, entry: Entry, delivered: u64) -> Arrival {
+        let sequence = entry.sequence;
+        if self.settlement == Settlement::Watermark && sequence <= self.mark.sequence {
+            if entry.timestamp_ns <= self.mark.timestamp_ns {
+                return Arrival::Done;
+            }
+            // Made anew: what was done in the former stream says nothing about this one.
+            self.mark = Mark::default();
+            self.orphan_from(sequence, entry.timestamp_ns);
         }
-        // Sequences start over only in a stream that was made anew.
+        match self.find(sequence).map(|known| (known.state, known.timestamp_ns)) {
+            Some((_, timestamp_ns)) if timestamp_ns != entry.timestamp_ns => {
+                self.orphan_from(sequence, entry.timestamp_ns);
+            }
+            Some((State::Open, _)) => return Arrival::Held,
+            Some((State::Done, _)) if self.settlement == Settlement::Watermark => {
+                return Arrival::Held;
+            }
+            Some((State::Done, _)) => return Arrival::Done,
+            Some((State::Returned, _)) => self.drop_returned(sequence),
+            None => {}
+        }
+        if delivered == 1 && self.fresh.back().is_none_or(|last| last.sequence < sequence) {
+            return self.push_fresh(entry);
+        }
         self.put_aside(entry)
     }
 
-    #[cold]
-    fn insert_again(&mut self, entry: Entry) -> Arrival {
-        let sequence = entry.sequence;
-        if self.settlement == Settlement::Watermark && sequence <= self.mark {
-            return Arrival::Done;
+    /// The stream was made anew, and `sequence` is another message now. What stands there or behind it and is older is
+    /// of the former stream: nobody's any more, whatever becomes of it. Its acknowledgement would be taken for one of
+    /// the new messages.
+    fn orphan_from(&mut self, sequence: u64, timestamp_ns: u64) {
+        let Self { aside, fresh, orphaned, .. } = self;
+        let first = fresh.partition_point(|entry| entry.sequence < sequence);
+        for entry in fresh.range_mut(first..).chain(aside.range_mut(sequence..).map(|(_, e)| e)) {
+            if entry.timestamp_ns == timestamp_ns
+                || (entry.timestamp_ns > timestamp_ns && entry.sequence > sequence)
+            {
+                continue;
+            }
+            if entry.message.is_some() {
+                orphaned.add(entry);
+            }
+            // Done, and without a message: it holds nothing up, and acknowledges nothing.
+            entry.state = State::Done;
+            entry.message = None;
+            entry.timestamp_ns = ORPHANED;
         }
-        match self.find(sequence).map(|known| known.state) {
-            Some(State::Open) => return Arrival::Held,
-            Some(State::Done) if self.settlement == Settlement::Watermark => return Arrival::Held,
-            Some(State::Done) => return Arrival::Done,
-            Some(State::Returned) | None => {}
+        aside.retain(|_, entry| entry.timestamp_ns != ORPHANED);
+        // From the front only: what is pushed later must have an arrival of its own.
+        while fresh.front().is_some_and(|entry| entry.timestamp_ns == ORPHANED) {
+            fresh.pop_front();
+            self.base += 1;
         }
-        self.drop_returned(sequence);
-        self.put_aside(entry)
+    }
+
+    /// What was orphaned since the last time.
+    pub(super) fn take_orphaned(&mut self) -> Released {
+        std::mem::take(&mut self.orphaned)
     }
 
     fn put_aside(&mut self, mut entry: Entry) -> Arrival {
@@ -201,13 +271,13 @@ impl HeldTable {
             // One that came again stands twice: its first place has no message left, and was released then.
             let Some(message) = &entry.message else { continue };
             released.add(&entry);
-            if entry.sequence > self.mark {
-                self.mark = entry.sequence;
-                last = Some(message.clone());
+            if entry.sequence > self.mark.sequence {
+                let (sequence, timestamp_ns) = (entry.sequence, entry.timestamp_ns);
+                last = Some(Mark { sequence, timestamp_ns, message: Some(message.clone()) });
             }
         }
-        if last.is_some() {
-            self.mark_message = last;
+        if let Some(mark) = last {
+            self.mark = mark;
             self.repeat_mark(write);
         }
         released
@@ -215,7 +285,7 @@ impl HeldTable {
 
     /// Under Watermark: acknowledges once more what the mark stands for, as a lost connection may have lost it.
     pub(super) fn repeat_mark(&self, write: &mut Write<'_>) {
-        if let Some(reply) = self.mark_message.as_ref().and_then(Message::reply) {
+        if let Some(reply) = self.mark.message.as_ref().and_then(Message::reply) {
             write(reply, b"");
         }
     }

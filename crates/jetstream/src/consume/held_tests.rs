@@ -6,9 +6,9 @@ use jetlane_client::{Arena, Message, MessageRef};
 use super::held::{Arrival, HeldTable, Released};
 use super::{Receipt, Settle, Settlement};
 
-/// A delivery of `sequence`, the `delivered`th time.
-fn delivery(sequence: u64, delivered: u64) -> (Delivery, Message) {
-    let reply = format!("$JS.ACK.S.C.{delivered}.{sequence}.{sequence}.0.0");
+/// A delivery of `sequence`, stored at `stored_ns`, the `delivered`th time.
+fn delivery(sequence: u64, delivered: u64, stored_ns: u64) -> (Delivery, Message) {
+    let reply = format!("$JS.ACK.S.C.{delivered}.{sequence}.{sequence}.{stored_ns}.0");
     let frame = format!("MSG s 1 {reply} 1\r\nx\r\n");
     let message = MessageRef::read(frame.as_bytes()).unwrap().to_message(&mut Arena::new());
     (Delivery::read(reply.as_bytes()).unwrap(), message)
@@ -27,12 +27,24 @@ impl Bed {
     }
 
     fn insert(&mut self, sequence: u64, delivered: u64) -> Arrival {
-        let (delivery, message) = delivery(sequence, delivered);
+        self.insert_of(sequence, delivered, sequence)
+    }
+
+    fn insert_of(&mut self, sequence: u64, delivered: u64, stored_ns: u64) -> Arrival {
+        let (delivery, message) = delivery(sequence, delivered, stored_ns);
         self.table.insert(&delivery, &message, self.now)
     }
 
     fn take(&mut self, sequence: u64, delivered: u64) -> Receipt {
         match self.insert(sequence, delivered) {
+            Arrival::New(receipt) => receipt,
+            other => panic!("{sequence} is {other:?}"),
+        }
+    }
+
+    /// The first delivery of a message of a stream that was made anew.
+    fn take_anew(&mut self, sequence: u64) -> Receipt {
+        match self.insert_of(sequence, 1, ANEW + sequence) {
             Arrival::New(receipt) => receipt,
             other => panic!("{sequence} is {other:?}"),
         }
@@ -58,6 +70,9 @@ fn writer(written: &mut Vec<(u64, u64, String)>) -> impl FnMut(&[u8], &[u8]) + '
         written.push((delivery.stream_sequence, delivery.delivered, body));
     }
 }
+
+/// Everything in the second stream is younger than all in the first.
+const ANEW: u64 = 1_000_000;
 
 fn ack(sequence: u64) -> (u64, u64, String) {
     (sequence, 1, String::new())
@@ -202,4 +217,85 @@ fn a_stream_made_anew_starts_over() {
     assert_eq!(bed.settle(new, Settle::Ack), 1);
     assert_eq!(bed.settle(old, Settle::Ack), 1);
     assert_eq!(bed.written(), [ack(1), ack(100)]);
+}
+
+#[test]
+fn what_a_killed_server_delivers_again_as_if_for_the_first_time_is_recognised() {
+    for settlement in [Settlement::Each, Settlement::Watermark] {
+        let mut bed = Bed::new(settlement, 10);
+        let receipts: Vec<_> = (1..=5).map(|sequence| bed.take(sequence, 1)).collect();
+        bed.settle(receipts[0], Settle::Ack);
+        bed.settle(receipts[3], Settle::Ack);
+        bed.written();
+        let done = |sequence: u64| settlement == Settlement::Each || sequence == 1;
+        for (sequence, open) in [(1, false), (2, true), (3, true), (4, false), (5, true)] {
+            let expected = if !open && done(sequence) { Arrival::Done } else { Arrival::Held };
+            // The front of the queue was swept: that it was done is not known any more, and it is done again.
+            if settlement == Settlement::Each && sequence == 1 {
+                continue;
+            }
+            assert_eq!(bed.insert(sequence, 1), expected, "{settlement:?} {sequence}");
+        }
+        let six = bed.take(6, 1);
+        for receipt in [receipts[1], receipts[2], receipts[4], six] {
+            bed.settle(receipt, Settle::Ack);
+        }
+        assert_eq!(bed.written().last(), Some(&ack(6)), "{settlement:?}");
+        assert_eq!(bed.table.len(), 0, "{settlement:?}");
+    }
+}
+
+#[test]
+fn an_open_redelivery_is_recognised_in_a_first_delivery() {
+    let mut bed = Bed::new(Settlement::Each, 10);
+    let old = bed.take(5, 2);
+    assert_eq!(bed.insert(5, 1), Arrival::Held);
+    assert_eq!(bed.settle(old, Settle::Ack), 1);
+}
+
+#[test]
+fn a_message_of_a_stream_made_anew_replaces_its_namesake() {
+    for (settlement, acks) in [
+        (Settlement::Each, vec![ack(1), ack(2), ack(3)]),
+        (Settlement::Watermark, vec![ack(1), ack(2), ack(3)]),
+    ] {
+        let mut bed = Bed::new(settlement, 10);
+        let old: Vec<_> = (1..=3).map(|sequence| bed.take(sequence, 1)).collect();
+        let new: Vec<_> = (1..=3).map(|sequence| bed.take_anew(sequence)).collect();
+        let orphaned = bed.table.take_orphaned();
+        assert_eq!(orphaned.messages, 3, "{settlement:?}: their credit is released");
+        assert!(orphaned.bytes > 0);
+        for receipt in old {
+            assert_eq!(bed.settle(receipt, Settle::Ack), 0, "{settlement:?}");
+            assert_eq!(bed.settle(receipt, Settle::Nak { delay: Duration::ZERO }), 0);
+        }
+        assert_eq!(bed.written(), [], "{settlement:?}: an ack would be for the new ones");
+        for receipt in new {
+            assert_eq!(bed.settle(receipt, Settle::Ack), 1, "{settlement:?}");
+        }
+        assert_eq!(bed.written(), acks, "{settlement:?}");
+        assert_eq!(bed.table.take_orphaned().messages, 0);
+        assert_eq!(bed.table.len(), 0, "{settlement:?}");
+    }
+}
+
+#[test]
+fn the_mark_starts_over_with_a_stream_made_anew() {
+    let mut bed = Bed::new(Settlement::Watermark, 10);
+    let old: Vec<_> = (1..=9).map(|sequence| bed.take(sequence, 1)).collect();
+    for receipt in &old[..5] {
+        bed.settle(*receipt, Settle::Ack);
+    }
+    bed.settle(old[7], Settle::Ack);
+    bed.written();
+    assert_eq!(bed.insert(5, 1), Arrival::Done, "of the same stream");
+    let new: Vec<_> = (1..=9).map(|sequence| bed.take_anew(sequence)).collect();
+    assert_eq!(bed.table.take_orphaned().messages, 4);
+    assert_eq!(bed.insert_of(1, 2, ANEW + 1), Arrival::Held);
+    bed.settle(old[5], Settle::Ack);
+    assert_eq!(bed.settle(new[1], Settle::Ack), 0, "the first is not done");
+    assert_eq!(bed.written(), []);
+    assert_eq!(bed.settle(new[0], Settle::Ack), 2);
+    assert_eq!(bed.written(), [ack(2)]);
+    assert_eq!(bed.insert_of(2, 2, ANEW + 2), Arrival::Done);
 }

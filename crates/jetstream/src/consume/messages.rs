@@ -1,5 +1,6 @@
 use std::collections::VecDeque;
 use std::fmt;
+use std::mem;
 use std::ops::Deref;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -7,21 +8,37 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use futures_core::Stream;
-use jetlane_client::proto::jetstream::Delivery;
+use jetlane_client::proto::jetstream::{Delivery, PullEvent};
 use jetlane_client::{CloseReason, Message};
 use parking_lot::{Condvar, Mutex};
 
-use super::{Consumption, Held, Receipt, Settle, Settler, Taker};
+use super::{Consumption, Held, Receipt, Settle, Settled, Settler, Taker};
 
-/// Messages of a consumer: an `Iterator` for a plain thread (which ends when the connection is closed), and a `Stream`
-/// for an executor. Dropping it stops consuming; what was delivered and not read is delivered again after the ack wait.
+/// Messages of a consumer: an `Iterator` for a plain thread, and a `Stream` for an executor. Both end when there is nothing
+/// to come any more ([`Messages::end_reason`]) and what is here was read.
 ///
-/// Nothing is ever dropped for want of room: no more is asked for than the window allows.
+/// Dropping it stops consuming; what was delivered and not read is delivered again after the ack wait. What was read can
+/// still be settled. Nothing is ever dropped for want of room: no more is asked for than the window allows.
 #[derive(Debug)]
 pub struct Messages {
     reader: Arc<Queue>,
-    consumption: Consumption,
-    settler: Settler,
+    /// Shared with all messages that were read, which need it to be settled.
+    consumption: Arc<Consumption>,
+}
+
+/// Why no more messages come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EndReason {
+    /// [`Messages::stop`] was called.
+    Stopped,
+    /// The consumer is gone.
+    Gone {
+        /// The server's text.
+        reason: String,
+    },
+    /// The subscription is over, as the connection is.
+    Closed(CloseReason),
 }
 
 /// A message of a consumer, to be settled: by [`JsMessage::ack`], [`JsMessage::nak`] or [`JsMessage::term`]. Until then the
@@ -31,13 +48,12 @@ pub struct JsMessage {
     delivery: Delivery,
     receipt: Receipt,
     /// `None` once settled.
-    settler: Option<Settler>,
+    consumption: Option<Arc<Consumption>>,
 }
 
 impl Messages {
     pub(super) fn new(reader: Arc<Queue>, consumption: Consumption) -> Self {
-        let settler = consumption.settler();
-        Self { reader, consumption, settler }
+        Self { reader, consumption: Arc::new(consumption) }
     }
 
     /// The next message, if one is there already.
@@ -46,20 +62,48 @@ impl Messages {
         Some(self.message(held))
     }
 
-    /// The next message, waited for no longer than `timeout`. `None` if none came, or the connection is closed.
+    /// The next message, waited for no longer than `timeout`. `None` if none came, or none will.
     pub fn next_timeout(&mut self, timeout: Duration) -> Option<JsMessage> {
         let held = self.reader.next(Instant::now().checked_add(timeout))?;
         Some(self.message(held))
     }
 
-    /// Requests nothing more; what is here can still be read and settled.
+    /// Requests nothing more, and ends the iterator once what is here is read. What was still on its way arrives all the
+    /// same (a flush asked for now comes after it), and [`Messages::try_next`] reads it.
     pub fn stop(&self) {
         self.consumption.stop();
+        self.reader.change(|state| state.end(EndReason::Stopped));
+    }
+
+    /// Why no more messages come; `None` while they do.
+    pub fn end_reason(&self) -> Option<EndReason> {
+        self.reader.state.lock().ended.clone()
     }
 
     fn message(&self, Held { message, delivery, receipt }: Held) -> JsMessage {
-        JsMessage { message, delivery, receipt, settler: Some(self.settler.clone()) }
+        let consumption = Some(Arc::clone(&self.consumption));
+        JsMessage { message, delivery, receipt, consumption }
     }
+}
+
+impl Drop for Messages {
+    fn drop(&mut self) {
+        self.consumption.stop();
+        // Messages that were read may keep the consumption alive; what was not shall not be kept alive with them.
+        let settler = self.consumption.settler();
+        let unread = {
+            let mut state = self.reader.state.lock();
+            state.abandoned = Some(settler.clone());
+            mem::take(&mut state.held)
+        };
+        forget(&settler, unread);
+    }
+}
+
+/// Lets the server deliver them again after the ack wait.
+fn forget(settler: &Settler, unread: VecDeque<Held>) {
+    let forgotten = |held: Held| Settled { receipt: held.receipt, settle: Settle::Forget };
+    settler.settle_all(&mut unread.into_iter().map(forgotten).collect());
 }
 
 impl Iterator for Messages {
@@ -78,7 +122,7 @@ impl Stream for Messages {
         let mut state = self.reader.state.lock();
         match state.held.pop_front() {
             Some(held) => Poll::Ready(Some(self.message(held))),
-            None if state.closed => Poll::Ready(None),
+            None if state.ended.is_some() => Poll::Ready(None),
             None => {
                 state.waker = Some(cx.waker().clone());
                 Poll::Pending
@@ -109,8 +153,8 @@ impl JsMessage {
     }
 
     fn settle(mut self, settle: Settle) {
-        if let Some(settler) = self.settler.take() {
-            settler.settle(self.receipt, settle);
+        if let Some(consumption) = self.consumption.take() {
+            consumption.settler().settle(self.receipt, settle);
         }
     }
 }
@@ -125,8 +169,8 @@ impl Deref for JsMessage {
 
 impl Drop for JsMessage {
     fn drop(&mut self) {
-        if let Some(settler) = self.settler.take() {
-            settler.settle(self.receipt, Settle::Forget);
+        if let Some(consumption) = self.consumption.take() {
+            consumption.settler().settle(self.receipt, Settle::Forget);
         }
     }
 }
@@ -151,15 +195,24 @@ pub(super) struct Queue {
 #[derive(Debug, Default)]
 struct QueueState {
     held: VecDeque<Held>,
-    closed: bool,
+    ended: Option<EndReason>,
+    /// Set when the reader is gone.
+    abandoned: Option<Settler>,
     waker: Option<Waker>,
     sleeping: usize,
+}
+
+impl QueueState {
+    /// The first reason counts.
+    fn end(&mut self, reason: EndReason) {
+        self.ended.get_or_insert(reason);
+    }
 }
 
 impl Queue {
     fn next(&self, deadline: Option<Instant>) -> Option<Held> {
         let mut state = self.state.lock();
-        while state.held.is_empty() && !state.closed {
+        while state.held.is_empty() && state.ended.is_none() {
             state.sleeping += 1;
             let timed_out = match deadline {
                 Some(deadline) => self.filled.wait_until(&mut state, deadline).timed_out(),
@@ -212,12 +265,31 @@ impl Taker for QueueTaker {
     }
 
     fn turn_end(&mut self) {
-        if !self.fresh.is_empty() {
-            self.queue.change(|state| state.held.append(&mut self.fresh));
+        if self.fresh.is_empty() {
+            return;
+        }
+        let mut abandoned = None;
+        self.queue.change(|state| {
+            abandoned.clone_from(&state.abandoned);
+            if abandoned.is_none() {
+                state.held.append(&mut self.fresh);
+            }
+        });
+        if let Some(settler) = abandoned {
+            forget(&settler, mem::take(&mut self.fresh));
         }
     }
 
-    fn closed(&mut self, _: CloseReason) {
-        self.queue.change(|state| state.closed = true);
+    fn event(&mut self, event: PullEvent) {
+        if let PullEvent::Gone { reason } = event {
+            // What came before it is read before it.
+            self.turn_end();
+            self.queue.change(|state| state.end(EndReason::Gone { reason }));
+        }
+    }
+
+    fn closed(&mut self, reason: CloseReason) {
+        self.turn_end();
+        self.queue.change(|state| state.end(EndReason::Closed(reason)));
     }
 }

@@ -1,8 +1,12 @@
 //! Pull consumption: overlapping pulls, what is held, and how it is settled.
 
+mod gate;
+#[cfg(test)]
+mod gate_tests;
 mod held;
 #[cfg(test)]
 mod held_tests;
+mod inbox;
 mod messages;
 mod settle;
 mod sink;
@@ -13,14 +17,16 @@ use std::time::Duration;
 use jetlane_client::proto::jetstream::{Delivery, PullConfig, PullEvent};
 use jetlane_client::{Client, CloseReason, Message, SinkHandle, SubscribeError};
 
-pub use messages::{JsMessage, Messages};
+pub use messages::{EndReason, JsMessage, Messages};
 pub use settle::{Receipt, Settle, Settled, Settler};
 
 use crate::{AckPolicy, ConsumerInfo};
+use gate::Guard;
 use held::HeldTable;
+use inbox::PullInbox;
 use messages::QueueTaker;
 use settle::SettleQueue;
-use sink::{PullInbox, PullSink};
+use sink::PullSink;
 
 /// The server's default for `ack_wait`, should it ever not report one.
 const DEFAULT_ACK_WAIT: Duration = Duration::from_secs(30);
@@ -85,6 +91,16 @@ pub struct Consume {
     client: Client,
     consumer: ConsumerInfo,
     pull: PullConfig,
+    order: Order,
+}
+
+/// What is promised about the order of messages that have to be delivered again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Order {
+    /// Nothing: they come when they come.
+    AsDelivered,
+    /// They go before all that is newer.
+    OfStream,
 }
 
 /// Consumption under way. Dropping it stops it: what is held then is delivered again after the ack wait.
@@ -101,15 +117,18 @@ impl Consume {
         // The server delivers no more than it lets be pending; asking for more would only wait.
         let pending = config.max_ack_pending.and_then(|most| usize::try_from(most).ok());
         let most_pending = pending.filter(|&most| most > 0).unwrap_or(usize::MAX);
+        // Nor does it take pulls for more bytes than this, if it is set.
+        let most_bytes = config.other.get("max_bytes").and_then(serde_json::Value::as_u64);
+        let most_bytes = most_bytes.and_then(|most| usize::try_from(most).ok()).filter(|&n| n > 0);
         let ack_wait = if config.ack_wait.is_zero() { DEFAULT_ACK_WAIT } else { config.ack_wait };
         let pull = PullConfig {
             messages: limits.consumer_messages.min(most_pending),
-            bytes: limits.consumer_bytes,
+            bytes: limits.consumer_bytes.min(most_bytes.unwrap_or(usize::MAX)),
             expires: Duration::from_secs(30),
             heartbeat: Duration::from_secs(5),
             ack_wait,
         };
-        Self { client, consumer, pull }
+        Self { client, consumer, pull, order: Order::AsDelivered }
     }
 
     /// Most messages requested or held at once. Default: `Limits::consumer_messages`, or the consumer's
@@ -124,6 +143,17 @@ impl Consume {
     /// again.
     pub fn times(mut self, expires: Duration, heartbeat: Duration) -> Self {
         (self.pull.expires, self.pull.heartbeat) = (expires, heartbeat);
+        self
+    }
+
+    /// Keeps the order of the stream over lost connections, and from one process to the next: what the server delivered
+    /// and nobody got or finished is handled before anything newer. For that the server is asked what is pending
+    /// (`$JS.API.CONSUMER.INFO`, which must be allowed) whenever something may be missing; if something is, everything
+    /// newer waits for it, up to the ack wait. By one process at a time: what another one holds seems to be missing.
+    ///
+    /// Under [`Settlement::Watermark`] it is always so, as else the watermark would acknowledge what is missing.
+    pub fn in_order(mut self) -> Self {
+        self.order = Order::OfStream;
         self
     }
 
@@ -142,17 +172,22 @@ impl Consume {
     /// # Errors
     /// [`ConsumeError`]; nothing is pulled then.
     pub fn taker(self, taker: impl Taker) -> Result<Consumption, ConsumeError> {
-        let Self { client, consumer, pull } = self;
+        let Self { client, consumer, pull, order } = self;
         let settlement = match consumer.config.ack_policy {
             AckPolicy::Explicit => Settlement::Each,
             AckPolicy::All => Settlement::Watermark,
             AckPolicy::None => Settlement::Nothing,
         };
+        let guard = match (settlement, order) {
+            (Settlement::Watermark, _) => Guard::Watermark,
+            (Settlement::Each, Order::OfStream) => Guard::Order,
+            _ => Guard::Nothing,
+        };
         let inbox = PullInbox::new(&consumer.stream_name, &consumer.name);
         let filter = inbox.filter();
         let queue = Arc::new(SettleQueue::default());
         let table = HeldTable::new(settlement, pull.messages);
-        let sink = PullSink::new(inbox, pull, table, Arc::clone(&queue), Box::new(taker));
+        let sink = PullSink::new(inbox, pull, table, guard, Arc::clone(&queue), Box::new(taker));
         let handle = client.subscription(&filter).sink(sink)?;
         queue.connect(handle.nudger());
         Ok(Consumption { handle, queue })

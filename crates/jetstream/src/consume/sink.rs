@@ -5,49 +5,26 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jetlane_client::proto::jetstream::{
-    Delivery, PullConfig, PullRequest, PullScheduler, PullStatus,
+    Delivery, PullConfig, PullEvent, PullRequest, PullScheduler, PullStatus,
 };
-use jetlane_client::proto::{encode, read_decimal};
-use jetlane_client::{Arena, CloseReason, Inbox, Message, MessageRef, Out, Sink, Unsent};
+use jetlane_client::{Arena, CloseReason, MessageRef, Out, Sink, Unsent};
 
+use super::gate::{Gate, Guard};
 use super::held::{Arrival, HeldTable, Released};
+use super::inbox::{Mail, PullInbox, read_answer};
 use super::settle::SettleQueue;
 use super::{Held, Settled, Taker};
-
-/// Where pulls are sent, and where their statuses come back: `_INBOX.<id>.<pull>`.
-#[derive(Debug)]
-pub(super) struct PullInbox {
-    inbox: Inbox,
-    /// `$JS.API.CONSUMER.MSG.NEXT.<stream>.<consumer>`
-    next_subject: Vec<u8>,
-}
-
-impl PullInbox {
-    pub(super) fn new(stream: &str, consumer: &str) -> Self {
-        let next_subject = format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}").into_bytes();
-        Self { inbox: Inbox::new(), next_subject }
-    }
-
-    pub(super) fn filter(&self) -> String {
-        self.inbox.filter()
-    }
-
-    fn reply(&self, pull: u64, reply: &mut Vec<u8>) {
-        reply.clear();
-        reply.extend_from_slice(self.inbox.prefix());
-        encode::decimal(reply, pull);
-    }
-
-    /// The pull that a status came for. Messages have the subject they were published to, never ours.
-    fn pull_of(&self, subject: &[u8]) -> Option<u64> {
-        read_decimal(subject.strip_prefix(self.inbox.prefix())?)
-    }
-}
 
 pub(super) struct PullSink {
     inbox: PullInbox,
     scheduler: PullScheduler,
     table: HeldTable,
+    gate: Gate,
+    guard: Guard,
+    /// What came while the gate was closed, to be handed on in the order of the stream.
+    held_back: Vec<Held>,
+    /// The place of the last delivery among those of the consumer, on this connection.
+    consumer_sequence: Option<u64>,
     queue: Arc<SettleQueue>,
     taker: Box<dyn Taker>,
     arena: Arena,
@@ -57,6 +34,9 @@ pub(super) struct PullSink {
     now: Instant,
     heard: bool,
     stopped: bool,
+    connected: bool,
+    /// Something was settled since the mark was last looked at.
+    unmarked: bool,
     /// Buffers that are used again.
     settled: Vec<Settled>,
     reply: Vec<u8>,
@@ -68,6 +48,7 @@ impl PullSink {
         inbox: PullInbox,
         pull: PullConfig,
         table: HeldTable,
+        guard: Guard,
         queue: Arc<SettleQueue>,
         taker: Box<dyn Taker>,
     ) -> Self {
@@ -76,6 +57,10 @@ impl PullSink {
             inbox,
             scheduler: PullScheduler::new(pull, now),
             table,
+            gate: Gate::new(guard, pull.ack_wait),
+            guard,
+            held_back: Vec::new(),
+            consumer_sequence: None,
             queue,
             taker,
             arena: Arena::new(),
@@ -84,6 +69,8 @@ impl PullSink {
             now,
             heard: false,
             stopped: false,
+            connected: false,
+            unmarked: false,
             settled: Vec::new(),
             reply: Vec::new(),
             body: Vec::new(),
@@ -91,84 +78,184 @@ impl PullSink {
     }
 
     #[cold]
-    fn status(&mut self, pull: u64, message: &MessageRef<'_>) {
-        let status = message.headers().and_then(PullStatus::read);
-        let event = status.and_then(|status| self.scheduler.on_status(pull, status, self.now));
-        if let Some(event) = event {
-            self.taker.event(event);
+    fn mail(&mut self, mail: Mail, message: &MessageRef<'_>) {
+        match mail {
+            Mail::Answer(number) => self.gate.on_answer(number, read_answer(message), self.now),
+            Mail::Status(pull) => {
+                if let Some(status) = message.headers().and_then(PullStatus::read) {
+                    self.status(pull, status);
+                }
+            }
+        }
+    }
+
+    fn status(&mut self, pull: u64, status: PullStatus) {
+        match status {
+            PullStatus::Heartbeat => self.gate.on_drained(self.now),
+            PullStatus::AllOver => self.expect_gap(),
+            _ => {}
+        }
+        if let Some(event) = self.scheduler.on_status(pull, status, self.now) {
+            self.event(event);
+        }
+    }
+
+    fn event(&mut self, event: PullEvent) {
+        match event {
+            PullEvent::MissedHeartbeat => self.expect_gap(),
+            PullEvent::Gone { .. } => {
+                // Nothing comes any more that could be waited for.
+                self.gate.open();
+                self.hand_on_held_back();
+            }
+            _ => {}
+        }
+        self.taker.event(event);
+    }
+
+    /// Messages may be lost, and how many were delivered until now says nothing about it.
+    fn expect_gap(&mut self) {
+        self.consumer_sequence = None;
+        self.gate.close(self.now);
+    }
+
+    /// A message of the consumer.
+    #[inline]
+    fn deliver(&mut self, delivery: Delivery, message: &MessageRef<'_>, out: &mut Out<'_>) {
+        self.heard = true;
+        if self.guard == Guard::Watermark {
+            let last = self.consumer_sequence.replace(delivery.consumer_sequence);
+            if last.is_some_and(|last| delivery.consumer_sequence > last.saturating_add(1)) {
+                self.gate.close(self.now);
+            }
+        }
+        let owned = message.to_message(&mut self.arena);
+        match self.table.insert(&delivery, &owned, self.now) {
+            Arrival::New(receipt) => {
+                self.scheduler.on_message(message.wire_len(), counted(message), self.now);
+                self.take(Held { message: owned, delivery, receipt });
+            }
+            Arrival::Held => self.scheduler.on_known_message(counted(message)),
+            Arrival::Done => {
+                self.scheduler.on_known_message(counted(message));
+                out.publish(message.reply().unwrap_or_default(), b"", b"");
+            }
+        }
+        let Released { messages, bytes } = self.table.take_orphaned();
+        if messages > 0 {
+            self.scheduler.on_settled(messages, bytes);
+            self.gate.on_released(messages);
+        }
+    }
+
+    #[inline]
+    fn take(&mut self, held: Held) {
+        if held.delivery.delivered == 1 {
+            // What is delivered again goes before what is new.
+            self.gate.on_drained(self.now);
+        } else {
+            self.gate.on_redelivered(self.now);
+        }
+        if self.gate.holds_back() && !self.stopped {
+            self.held_back.push(held);
+        } else {
+            self.hand_on_held_back();
+            self.taker.take(held);
+        }
+    }
+
+    #[inline]
+    fn hand_on_held_back(&mut self) {
+        if self.held_back.is_empty() || (self.gate.holds_back() && !self.stopped) {
+            return;
+        }
+        self.held_back.sort_by_key(|held| held.delivery.stream_sequence);
+        for held in self.held_back.drain(..) {
+            self.taker.take(held);
         }
     }
 
     fn send(&mut self, pull: PullRequest, out: &mut Out<'_>) {
-        self.inbox.reply(pull.id, &mut self.reply);
+        self.inbox.status_subject(pull.id, &mut self.reply);
         self.body.clear();
         pull.encode(&mut self.body);
-        out.publish(&self.inbox.next_subject, &self.reply, &self.body);
+        out.publish(self.inbox.next_subject(), &self.reply, &self.body);
     }
 
-    /// Writes the acks of all that was settled since the last time.
-    fn settle(&mut self, out: &mut Out<'_>) {
-        let mut settled = self.queue.take(mem::take(&mut self.settled));
-        if settled.is_empty() {
-            self.settled = settled;
-            return;
-        }
-        let mut write = |subject: &[u8], body: &[u8]| out.publish(subject, b"", body);
-        let mut released = Released::default();
-        // What is given back was not handled, but it is rare, and the rate an estimate.
-        self.scheduler.on_handled(settled.len(), self.now);
-        let mut release = |more: Released| {
-            released.messages += more.messages;
-            released.bytes += more.bytes;
-        };
-        for Settled { receipt, settle } in settled.drain(..) {
-            release(self.table.settle(receipt, &settle, &mut write));
-        }
-        release(self.table.advance(&mut write));
-        self.scheduler.on_settled(released.messages, released.bytes);
-        self.settled = settled;
+    /// All that there is to do at the end of a turn.
+    fn proceed(&mut self, out: &mut Out<'_>) {
+        self.look_for_stop(out);
+        self.gate.on_time(self.now);
+        self.hand_on_held_back();
+        self.taker.turn_end();
+        self.settle(out);
+        self.pull(out);
     }
 
-    fn pull(&mut self, out: &mut Out<'_>) {
+    fn look_for_stop(&mut self, out: &mut Out<'_>) {
         if !self.stopped && self.queue.is_stopped() {
             self.stopped = true;
             self.scheduler.stop();
             // With the inbox goes the server's interest in the pulls that are still open.
             out.unsubscribe();
         }
-        while out.is_connected()
-            && let Some(pull) = self.scheduler.poll(self.now)
-        {
+    }
+
+    /// Writes the acks of all that was settled since the last time.
+    fn settle(&mut self, out: &mut Out<'_>) {
+        let mut settled = self.queue.take(mem::take(&mut self.settled));
+        let mut write = |subject: &[u8], body: &[u8]| out.publish(subject, b"", body);
+        let mut released = Released::default();
+        if !settled.is_empty() {
+            // What is given back was not handled, but it is rare, and the rate an estimate.
+            self.scheduler.on_handled(settled.len(), self.now);
+            self.unmarked = true;
+        }
+        for Settled { receipt, settle } in settled.drain(..) {
+            released.add_all(self.table.settle(receipt, &settle, &mut write));
+        }
+        if self.unmarked && self.gate.lets_acknowledge() {
+            self.unmarked = false;
+            released.add_all(self.table.advance(&mut write));
+        }
+        self.scheduler.on_settled(released.messages, released.bytes);
+        self.gate.on_released(released.messages);
+        self.settled = settled;
+    }
+
+    fn pull(&mut self, out: &mut Out<'_>) {
+        if !out.is_connected() || self.stopped {
+            return;
+        }
+        if let Some(question) = self.gate.ask(self.scheduler.held(), self.now) {
+            self.inbox.answer_subject(question, &mut self.reply);
+            out.publish(self.inbox.info_subject(), &self.reply, b"");
+        }
+        self.scheduler.recover(self.gate.most_outstanding(self.now));
+        while let Some(pull) = self.scheduler.poll(self.now) {
             self.send(pull, out);
         }
     }
+}
+
+/// How many bytes of a pull a message uses up, as nats-server counts: all but the protocol line's own.
+#[inline]
+fn counted(message: &MessageRef<'_>) -> usize {
+    let headers = message.headers().map_or(0, |headers| headers.as_bytes().len());
+    let reply = message.reply().map_or(0, <[u8]>::len);
+    message.subject().len() + reply + headers + message.payload().len()
 }
 
 impl Sink for PullSink {
     #[inline]
     fn message(&mut self, message: &MessageRef<'_>, out: &mut Out<'_>) {
         self.now = out.now();
-        if let Some(pull) = self.inbox.pull_of(message.subject()) {
-            return self.status(pull, message);
+        if let Some(mail) = self.inbox.mail(message.subject()) {
+            return self.mail(mail, message);
         }
         // What has no ack subject is not from a consumer, but from somebody who guessed our inbox.
-        let Some((reply, delivery)) =
-            message.reply().and_then(|reply| Some((reply, Delivery::read(reply)?)))
-        else {
-            return;
-        };
-        self.heard = true;
-        let owned: Message = message.to_message(&mut self.arena);
-        match self.table.insert(&delivery, &owned, self.now) {
-            Arrival::New(receipt) => {
-                self.scheduler.on_message(message.wire_len());
-                self.taker.take(Held { message: owned, delivery, receipt });
-            }
-            Arrival::Held => self.scheduler.on_known_message(),
-            Arrival::Done => {
-                self.scheduler.on_known_message();
-                out.publish(reply, b"", b"");
-            }
+        if let Some(delivery) = message.reply().and_then(Delivery::read) {
+            self.deliver(delivery, message, out);
         }
     }
 
@@ -177,21 +264,27 @@ impl Sink for PullSink {
         if mem::take(&mut self.heard) {
             self.scheduler.on_heard(self.now);
         }
-        self.taker.turn_end();
-        self.settle(out);
-        self.pull(out);
+        self.proceed(out);
     }
 
     fn disconnected(&mut self, unsent: &mut Unsent<'_>) {
+        self.connected = false;
+        self.scheduler.on_disconnected();
         // Pulls that were not sent would come on top of those sent when the connection is back.
-        unsent.retain(|reply| !reply.starts_with(self.inbox.inbox.prefix()));
+        unsent.retain(|reply| !reply.starts_with(self.inbox.prefix()));
     }
 
     fn connected(&mut self, out: &mut Out<'_>) {
         self.now = out.now();
+        self.connected = true;
+        self.expect_gap();
+        if self.stopped {
+            // All subscriptions were restored with the connection, this one, too.
+            return out.unsubscribe();
+        }
         self.scheduler.on_reconnected(self.now);
         self.table.repeat_mark(&mut |subject, body| out.publish(subject, b"", body));
-        self.pull(out);
+        self.proceed(out);
     }
 
     fn is_timed(&self) -> bool {
@@ -202,7 +295,9 @@ impl Sink for PullSink {
         let holds = self.scheduler.held() > 0;
         self.next_keep_alive =
             holds.then(|| self.next_keep_alive.unwrap_or(now + self.keep_alive_every));
-        [self.next_keep_alive, self.scheduler.next_timeout()].into_iter().flatten().min()
+        let asks = self.connected && !self.stopped;
+        let gate = asks.then(|| self.gate.next_timeout(now)).flatten();
+        [self.next_keep_alive, self.scheduler.next_timeout(), gate].into_iter().flatten().min()
     }
 
     fn timeout(&mut self, out: &mut Out<'_>) {
@@ -217,9 +312,9 @@ impl Sink for PullSink {
         if out.is_connected()
             && let Some(event) = self.scheduler.on_time(self.now)
         {
-            self.taker.event(event);
+            self.event(event);
         }
-        self.pull(out);
+        self.proceed(out);
     }
 
     fn closed(&mut self, reason: CloseReason) {

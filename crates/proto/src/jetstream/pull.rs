@@ -24,7 +24,7 @@ const LEAST_WINDOW: usize = 64;
 pub struct PullConfig {
     /// Most messages requested or held at once. At least 1.
     pub messages: usize,
-    /// Most bytes held at once; when it is reached, nothing is requested.
+    /// Most bytes requested or held at once. A single message larger than this is still fetched, by itself.
     pub bytes: usize,
     /// How long a pull waits in the server for messages. Must be at least twice `heartbeat` (the server refuses it
     /// otherwise).
@@ -43,6 +43,8 @@ pub struct PullRequest {
     pub id: u64,
     /// How many messages it asks for.
     pub batch: usize,
+    /// How many bytes it asks for at most; `None` to get one message of any size.
+    pub max_bytes: Option<usize>,
     expires: Duration,
     heartbeat: Duration,
 }
@@ -55,6 +57,10 @@ impl PullRequest {
         encode::decimal(out, self.expires.as_nanos() as u64);
         out.extend_from_slice(b",\"batch\":");
         encode::decimal(out, self.batch as u64);
+        if let Some(max_bytes) = self.max_bytes {
+            out.extend_from_slice(b",\"max_bytes\":");
+            encode::decimal(out, max_bytes as u64);
+        }
         out.extend_from_slice(b",\"idle_heartbeat\":");
         encode::decimal(out, self.heartbeat.as_nanos() as u64);
         out.push(b'}');
@@ -89,15 +95,23 @@ pub enum PullEvent {
 /// outstanding or open is kept to what can be handled well inside the ack wait. The server deals messages out to waiting
 /// pulls in turn, so only the total outstanding is known, not that of each pull; a status tells how much of its
 /// pull will not come any more.
+///
+/// Bytes are bounded in the same way: each pull asks for half of those that are free, so that the next can overlap it.
 #[derive(Debug)]
 pub struct PullScheduler {
     config: PullConfig,
     next_id: u64,
     /// Pulls below this are over, whatever a late status says.
     floor: u64,
-    /// The newest pulls and their batches, oldest first.
-    recent: VecDeque<(u64, usize)>,
+    /// The newest pulls, oldest first.
+    recent: VecDeque<Asked>,
     outstanding: usize,
+    /// `outstanding_bytes == 0` if `outstanding == 0`.
+    outstanding_bytes: usize,
+    /// So many bytes were not enough for the next message; 0 if it is not known to be large.
+    too_few_bytes: usize,
+    /// `Some(most)`: something is recovered, and no more than this may be outstanding; the window does not count.
+    recovering: Option<usize>,
     /// `open <= held`, but for messages that are settled without having been handled.
     open: usize,
     held: usize,
@@ -110,6 +124,14 @@ pub struct PullScheduler {
     rate: Rate,
 }
 
+/// What a pull asked for.
+#[derive(Debug)]
+struct Asked {
+    id: u64,
+    batch: usize,
+    bytes: usize,
+}
+
 impl PullScheduler {
     /// A scheduler that has asked for nothing yet.
     pub fn new(config: PullConfig, now: Instant) -> Self {
@@ -120,6 +142,9 @@ impl PullScheduler {
             floor: 1,
             recent: VecDeque::with_capacity(REMEMBERED),
             outstanding: 0,
+            outstanding_bytes: 0,
+            too_few_bytes: 0,
+            recovering: None,
             open: 0,
             held: 0,
             held_bytes: 0,
@@ -127,7 +152,7 @@ impl PullScheduler {
             retry_at: None,
             refusals: 0,
             ended: false,
-            rate: Rate { since: now, handled: 0, window: config.messages.min(LEAST_WINDOW) },
+            rate: Rate::new(config.messages.min(LEAST_WINDOW), now),
         }
     }
 
@@ -137,14 +162,16 @@ impl PullScheduler {
             return None;
         }
         self.retry_at = None;
-        let messages = self.config.messages;
-        let window = self.rate.window.min(messages);
-        let free = window
-            .saturating_sub(self.outstanding + self.open)
-            .min(messages.saturating_sub(self.outstanding + self.held));
-        if free < window.div_ceil(4) || self.held_bytes >= self.config.bytes {
-            return None;
-        }
+        let free = self.free_messages()?;
+        let (batch, max_bytes) = match self.free_bytes() {
+            Some(bytes) => (free, Some(bytes)),
+            // What does not fit into the bound must come all the same, once it has the place to itself; and what is
+            // to be recovered, as nothing may become free before it is here.
+            None if self.outstanding == 0 && (self.held == 0 || self.recovering.is_some()) => {
+                (1, None)
+            }
+            None => return None,
+        };
         if self.outstanding == 0 {
             // Nothing was expected until now, so silence meant nothing.
             self.heard = now;
@@ -154,24 +181,57 @@ impl PullScheduler {
         if self.recent.len() == REMEMBERED {
             self.recent.pop_front();
         }
-        self.recent.push_back((id, free));
-        self.outstanding += free;
+        let bytes = max_bytes.unwrap_or(0);
+        self.recent.push_back(Asked { id, batch, bytes });
+        self.outstanding += batch;
+        self.outstanding_bytes += bytes;
         let PullConfig { expires, heartbeat, .. } = self.config;
-        Some(PullRequest { id, batch: free, expires, heartbeat })
+        Some(PullRequest { id, batch, max_bytes, expires, heartbeat })
     }
 
-    /// A message of `bytes` was delivered and is held now.
+    /// How many messages to ask for now, if it is worth a pull.
+    fn free_messages(&self) -> Option<usize> {
+        let messages = self.config.messages;
+        if let Some(most) = self.recovering {
+            let free = most.saturating_sub(self.outstanding).min(messages);
+            return (free > 0).then_some(free);
+        }
+        let window = self.rate.window.min(messages);
+        let free = window
+            .saturating_sub(self.outstanding + self.open)
+            .min(messages.saturating_sub(self.outstanding + self.held));
+        (free >= window.div_ceil(4)).then_some(free)
+    }
+
+    /// How many bytes to ask for now; `None` if there is no room for what comes next.
+    fn free_bytes(&self) -> Option<usize> {
+        let free = self.config.bytes.saturating_sub(self.held_bytes + self.outstanding_bytes);
+        // The server counts in 32 bits.
+        let most = i32::MAX as usize;
+        if self.too_few_bytes > 0 {
+            return (free > self.too_few_bytes).then_some(free.min(most));
+        }
+        // Halves of halves would come to nothing: the least is a 16th of the whole, and worth a pull.
+        let least = (self.config.bytes / 16).max(1);
+        (free >= least).then_some((free / 2).max(least).min(most))
+    }
+
+    /// A message was delivered: `bytes` are held now, of which the server counted `counted` against our pulls.
     #[inline]
-    pub fn on_message(&mut self, bytes: usize) {
-        self.outstanding = self.outstanding.saturating_sub(1);
+    pub fn on_message(&mut self, bytes: usize, counted: usize, now: Instant) {
+        self.arrived(counted);
+        self.too_few_bytes = 0;
+        if self.open == 0 {
+            self.rate.work_begins(now);
+        }
         self.open += 1;
         self.held += 1;
         self.held_bytes += bytes;
     }
 
     /// A message was delivered that is not to be handled, and not held: it was known already.
-    pub fn on_known_message(&mut self) {
-        self.outstanding = self.outstanding.saturating_sub(1);
+    pub fn on_known_message(&mut self, counted: usize) {
+        self.arrived(counted);
     }
 
     /// Messages were delivered in this turn: the server is there, and accepts our pulls.
@@ -192,6 +252,13 @@ impl PullScheduler {
         self.rate.count(messages, self.open, &self.config, now);
     }
 
+    /// Messages may be on the server that were delivered to us and lost on the way. Until told otherwise no more than
+    /// `most` are outstanding, whatever is free: the server lets no more be held than the consumer's `max_ack_pending`.
+    /// `None` ends it.
+    pub fn recover(&mut self, most: Option<usize>) {
+        self.recovering = most;
+    }
+
     /// A status came to the inbox of pull `id`.
     pub fn on_status(&mut self, id: u64, status: PullStatus, now: Instant) -> Option<PullEvent> {
         self.heard = now;
@@ -200,9 +267,14 @@ impl PullScheduler {
         }
         match status {
             PullStatus::Heartbeat => None,
-            PullStatus::Ended { left } => {
-                let left = usize::try_from(left).unwrap_or(usize::MAX);
-                self.outstanding = self.outstanding.saturating_sub(left);
+            PullStatus::Ended { left, left_bytes } => {
+                self.ended_with(left, left_bytes);
+                None
+            }
+            PullStatus::TooLarge { left, left_bytes } => {
+                // At least 1: it is what says that the next message is large.
+                self.too_few_bytes = usize::try_from(left_bytes).unwrap_or(usize::MAX).max(1);
+                self.ended_with(left, left_bytes);
                 None
             }
             PullStatus::AllOver => {
@@ -225,6 +297,12 @@ impl PullScheduler {
                 first.then_some(PullEvent::Gone { reason })
             }
         }
+    }
+
+    /// The connection was lost, and our pulls with it. Nothing is due before there is another.
+    pub fn on_disconnected(&mut self) {
+        self.forget_pulls(self.heard);
+        self.retry_at = None;
     }
 
     /// The connection was made anew: the server knows nothing of our pulls any more.
@@ -269,20 +347,40 @@ impl PullScheduler {
 
     fn refuse(&mut self, id: u64, now: Instant) {
         // A pull too old to be remembered leaves the count too high; silence will put that right.
-        if let Some(at) = self.recent.iter().position(|&(recent, _)| recent == id)
-            && let Some((_, batch)) = self.recent.remove(at)
+        if let Some(at) = self.recent.iter().position(|recent| recent.id == id)
+            && let Some(Asked { batch, bytes, .. }) = self.recent.remove(at)
         {
             self.outstanding = self.outstanding.saturating_sub(batch);
+            self.come_no_more(bytes);
         }
         let wait = RETRY_FIRST.saturating_mul(1 << self.refusals.min(16)).min(RETRY_MOST);
         self.refusals = self.refusals.saturating_add(1);
         self.retry_at = Some(now + wait);
     }
 
+    fn arrived(&mut self, counted: usize) {
+        self.outstanding = self.outstanding.saturating_sub(1);
+        self.come_no_more(counted);
+    }
+
+    fn ended_with(&mut self, left: u64, left_bytes: u64) {
+        let left = usize::try_from(left).unwrap_or(usize::MAX);
+        self.outstanding = self.outstanding.saturating_sub(left);
+        self.come_no_more(usize::try_from(left_bytes).unwrap_or(usize::MAX));
+    }
+
+    /// So many of the bytes asked for have come, or never will.
+    fn come_no_more(&mut self, bytes: usize) {
+        // Both ends count nearly, but not quite the same: without anything outstanding it is exact again.
+        self.outstanding_bytes =
+            if self.outstanding == 0 { 0 } else { self.outstanding_bytes.saturating_sub(bytes) };
+    }
+
     fn forget_pulls(&mut self, now: Instant) {
         self.floor = self.next_id;
         self.recent.clear();
-        self.outstanding = 0;
+        (self.outstanding, self.outstanding_bytes) = (0, 0);
+        self.too_few_bytes = 0;
         self.heard = now;
     }
 }
@@ -290,12 +388,26 @@ impl PullScheduler {
 /// How fast messages are handled, and the window that follows from it.
 #[derive(Debug)]
 struct Rate {
+    /// The begin of the span, moved on by all the time in which there was nothing to do.
     since: Instant,
+    /// `Some` while there is nothing to do.
+    idle_since: Option<Instant>,
     handled: usize,
     window: usize,
 }
 
 impl Rate {
+    fn new(window: usize, now: Instant) -> Self {
+        Self { since: now, idle_since: Some(now), handled: 0, window }
+    }
+
+    /// There is something to do again: the time until now says nothing about how fast it is done.
+    fn work_begins(&mut self, now: Instant) {
+        if let Some(idle_since) = self.idle_since.take() {
+            self.since += now.saturating_duration_since(idle_since);
+        }
+    }
+
     fn count(&mut self, messages: usize, open: usize, config: &PullConfig, now: Instant) {
         self.handled += messages;
         let span = now.saturating_duration_since(self.since);
@@ -316,6 +428,11 @@ impl Rate {
                 self.window = affordable.clamp(LEAST_WINDOW, config.messages.max(LEAST_WINDOW));
             }
             (self.since, self.handled) = (now, 0);
+        }
+        if open == 0 {
+            // It may be idle already, if what is settled was never handled.
+            let idle_since = self.idle_since.unwrap_or(now);
+            self.idle_since = Some(idle_since.max(self.since));
         }
     }
 }

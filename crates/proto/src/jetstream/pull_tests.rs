@@ -31,7 +31,7 @@ impl Sim {
     }
 
     fn deliver(&mut self, messages: usize, bytes_each: usize) {
-        (0..messages).for_each(|_| self.scheduler.on_message(bytes_each));
+        (0..messages).for_each(|_| self.scheduler.on_message(bytes_each, bytes_each, self.now));
         self.scheduler.on_heard(self.now);
     }
 
@@ -55,7 +55,7 @@ fn the_request_is_what_the_server_reads() {
     Sim::new().scheduler.poll(Instant::now()).unwrap().encode(&mut out);
     assert_eq!(
         String::from_utf8(out).unwrap(),
-        r#"{"expires":30000000000,"batch":64,"idle_heartbeat":5000000000}"#
+        r#"{"expires":30000000000,"batch":64,"max_bytes":500,"idle_heartbeat":5000000000}"#
     );
 }
 
@@ -89,6 +89,11 @@ fn what_is_handled_but_not_settled_counts_against_the_whole_window_only() {
     assert_eq!(sim.pulls(), [], "but what is held may not exceed the whole");
 }
 
+/// The bytes that each pull due now asks for.
+fn bytes_asked(sim: &mut Sim) -> Vec<Option<usize>> {
+    std::iter::from_fn(|| sim.scheduler.poll(sim.now)).map(|pull| pull.max_bytes).collect()
+}
+
 #[test]
 fn no_pull_while_too_many_bytes_are_held() {
     let mut sim = Sim::new();
@@ -101,6 +106,82 @@ fn no_pull_while_too_many_bytes_are_held() {
 }
 
 #[test]
+fn pulls_ask_for_no_more_bytes_than_are_free() {
+    let mut sim = Sim::new();
+    assert_eq!(bytes_asked(&mut sim), [Some(500)], "half, so that the next can overlap it");
+    // Sixteen of ten bytes come and stay: 160 are held, and 340 of the first pull are to come.
+    sim.deliver(16, 10);
+    assert_eq!(bytes_asked(&mut sim), [], "all messages are asked for");
+    sim.settle(16, 10);
+    assert_eq!(bytes_asked(&mut sim), [Some(330)]);
+    // The first ends early, and gives back what it did not use.
+    sim.status(1, PullStatus::Ended { left: 48, left_bytes: 340 });
+    assert_eq!(bytes_asked(&mut sim), [Some(335)]);
+    sim.status(3, PullStatus::NoResponders);
+    sim.status(2, PullStatus::NoResponders);
+    assert_eq!(sim.scheduler.outstanding(), 0);
+    sim.wait(RETRY_MOST);
+    assert_eq!(bytes_asked(&mut sim), [Some(500)], "what was refused is free again");
+}
+
+#[test]
+fn a_message_larger_than_the_room_waits_for_more_and_then_has_all_for_itself() {
+    let mut sim = Sim::new();
+    sim.pulls();
+    sim.deliver(1, 400);
+    sim.status(1, PullStatus::TooLarge { left: 63, left_bytes: 100 });
+    assert_eq!(bytes_asked(&mut sim), [Some(600)], "more than was too little: all that is free");
+    sim.status(2, PullStatus::TooLarge { left: 63, left_bytes: 600 });
+    assert_eq!(bytes_asked(&mut sim), [], "until something is settled");
+    sim.settle(1, 400);
+    assert_eq!(bytes_asked(&mut sim), [Some(1000)]);
+    sim.status(3, PullStatus::TooLarge { left: 64, left_bytes: 1000 });
+    let alone = sim.scheduler.poll(sim.now).unwrap();
+    assert_eq!((alone.batch, alone.max_bytes), (1, None), "it fits into nothing");
+    sim.deliver(1, 5000);
+    assert_eq!(bytes_asked(&mut sim), []);
+    sim.settle(1, 5000);
+    assert_eq!(bytes_asked(&mut sim), [Some(500)]);
+}
+
+#[test]
+fn nothing_is_due_while_there_is_no_connection() {
+    let mut sim = Sim::new();
+    sim.pulls();
+    sim.wait(Duration::from_secs(3));
+    sim.status(1, PullStatus::NoResponders);
+    assert_eq!(sim.scheduler.next_timeout(), Some(sim.now + RETRY_FIRST));
+    sim.scheduler.on_disconnected();
+    assert_eq!(sim.scheduler.next_timeout(), None, "the pause after a refusal");
+    sim.pulls();
+    sim.wait(Duration::from_secs(3600));
+    assert!(sim.scheduler.next_timeout() < Some(sim.now));
+    sim.scheduler.on_disconnected();
+    assert_eq!(sim.scheduler.next_timeout(), None, "the silence");
+    assert_eq!(sim.scheduler.outstanding(), 0);
+}
+
+#[test]
+fn while_something_is_recovered_no_more_is_asked_for_than_is_missing() {
+    let mut sim = Sim::new();
+    sim.scheduler.recover(Some(0));
+    assert_eq!(sim.pulls(), []);
+    sim.scheduler.recover(Some(3));
+    assert_eq!(sim.pulls(), [(1, 3)]);
+    assert_eq!(sim.pulls(), [], "they are asked for");
+    sim.deliver(2, 1);
+    assert_eq!(sim.pulls(), [(2, 2)]);
+    // A full table does not keep out what its oldest entries wait for; nor does a lack of bytes.
+    sim.deliver(3, 1000);
+    sim.scheduler.recover(Some(100));
+    let pull = sim.scheduler.poll(sim.now).unwrap();
+    assert_eq!((pull.batch, pull.max_bytes), (1, None));
+    sim.scheduler.recover(None);
+    sim.scheduler.on_reconnected(sim.now);
+    assert_eq!(sim.pulls(), [], "the bounds are back");
+}
+
+#[test]
 fn statuses() {
     let refused = |code, reason: &str| PullStatus::Refused { code, reason: reason.into() };
     let told = |code, reason: &str| Some(PullEvent::Refused { code, reason: reason.into() });
@@ -108,9 +189,11 @@ fn statuses() {
     // (status of pull 1 after 4 of its 64 messages, event, outstanding then, pulls at once, pulls after 100 ms)
     for (status, event, outstanding, at_once, later) in [
         (PullStatus::Heartbeat, None, 60, vec![], vec![]),
-        (PullStatus::Ended { left: 60 }, None, 0, vec![(2, 60)], vec![]),
-        (PullStatus::Ended { left: 0 }, None, 60, vec![], vec![]),
-        (PullStatus::Ended { left: u64::MAX }, None, 0, vec![(2, 60)], vec![]),
+        (PullStatus::Ended { left: 60, left_bytes: 0 }, None, 0, vec![(2, 60)], vec![]),
+        (PullStatus::Ended { left: 0, left_bytes: 0 }, None, 60, vec![], vec![]),
+        (PullStatus::Ended { left: u64::MAX, left_bytes: 0 }, None, 0, vec![(2, 60)], vec![]),
+        (PullStatus::TooLarge { left: 60, left_bytes: 400 }, None, 0, vec![(2, 60)], vec![]),
+        (PullStatus::TooLarge { left: 60, left_bytes: 996 }, None, 0, vec![], vec![]),
         (PullStatus::AllOver, None, 0, vec![(2, 60)], vec![]),
         (
             refused(409, "Exceeded MaxWaiting"),
@@ -209,7 +292,7 @@ fn a_new_connection_starts_over_but_what_is_held_stays_held() {
     sim.deliver(10, 1);
     sim.scheduler.on_reconnected(sim.now);
     assert_eq!(sim.pulls(), [(2, 54)]);
-    sim.scheduler.on_known_message();
+    sim.scheduler.on_known_message(1);
     assert_eq!((sim.scheduler.outstanding(), sim.scheduler.held()), (53, 10));
 }
 
@@ -244,6 +327,30 @@ fn the_window_opens_for_fast_handlers_and_closes_for_slow_ones() {
     assert_eq!(sim.scheduler.rate.window, 75);
 }
 
+#[test]
+fn idle_time_says_nothing_about_the_rate() {
+    let mut sim = Sim::new();
+    sim.scheduler =
+        PullScheduler::new(PullConfig { messages: 10_000, bytes: usize::MAX, ..config() }, sim.now);
+    for _ in 0..200 {
+        let asked: usize = sim.pulls().iter().map(|(_, batch)| batch).sum();
+        sim.deliver(asked, 1);
+        sim.wait(Duration::from_micros(10) * u32::try_from(asked).unwrap());
+        sim.settle(asked, 1);
+    }
+    assert_eq!(sim.scheduler.rate.window, 10_000);
+    for idle in [1, 3600] {
+        sim.wait(Duration::from_secs(idle));
+        sim.pulls();
+        sim.deliver(100, 1);
+        // The first of the hundred is settled while the others are still open.
+        sim.wait(Duration::from_millis(1));
+        sim.settle(10, 1);
+        assert_eq!(sim.scheduler.rate.window, 10_000, "after {idle} s of nothing to do");
+        sim.settle(90, 1);
+    }
+}
+
 mod model {
     use super::*;
     use proptest::prelude::*;
@@ -261,7 +368,7 @@ mod model {
                 match step {
                     0..3 => sim.deliver(count.min(sim.scheduler.outstanding()), 1),
                     3 => sim.settle(count.min(sim.scheduler.held()), 1),
-                    4 => drop(sim.status(amount, PullStatus::Ended { left: amount })),
+                    4 => drop(sim.status(amount, PullStatus::Ended { left: amount, left_bytes: 0 })),
                     5 => drop(sim.status(amount, PullStatus::NoResponders)),
                     6 => drop(sim.status(amount, PullStatus::AllOver)),
                     _ => sim.scheduler.on_reconnected(sim.now),

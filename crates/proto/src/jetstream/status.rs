@@ -6,11 +6,20 @@ use crate::{HeaderView, read_decimal};
 pub enum PullStatus {
     /// 100: nothing to deliver, but the server is there.
     Heartbeat,
-    /// The pull ended with this many messages undelivered: it expired (408), the next message was too large for it
-    /// (409), its batch is complete (409), or the server shut down (409).
+    /// The pull ended with this many messages undelivered: it expired (408), its batch is complete (409), or the
+    /// server shut down (409).
     Ended {
         /// `Nats-Pending-Messages`
         left: u64,
+        /// `Nats-Pending-Bytes`; 0 if the server does not say.
+        left_bytes: u64,
+    },
+    /// 409 "Message Size Exceeds MaxBytes": it ended as the next message is larger than what is left of its bytes.
+    TooLarge {
+        /// `Nats-Pending-Messages`
+        left: u64,
+        /// `Nats-Pending-Bytes`; 0 if the server does not say.
+        left_bytes: u64,
     },
     /// The pull was refused or dropped whole: 400, 404, 408 without a count, 409 "Exceeded …", 412, 423, or a
     /// status this version does not know.
@@ -38,6 +47,8 @@ impl PullStatus {
         let reason = || String::from_utf8_lossy(status.description).into_owned();
         let says = |text: &[u8]| status.description.eq_ignore_ascii_case(text);
         let left = || read_decimal(headers.get("Nats-Pending-Messages")?);
+        let left_bytes =
+            || headers.get("Nats-Pending-Bytes").and_then(read_decimal).unwrap_or_default();
         Some(match status.code {
             100 => Self::Heartbeat,
             503 => Self::NoResponders,
@@ -46,7 +57,10 @@ impl PullStatus {
             }
             409 if says(b"Leadership Change") => Self::AllOver,
             code => match left() {
-                Some(left) => Self::Ended { left },
+                Some(left) if code == 409 && says(b"Message Size Exceeds MaxBytes") => {
+                    Self::TooLarge { left, left_bytes: left_bytes() }
+                }
+                Some(left) => Self::Ended { left, left_bytes: left_bytes() },
                 None => Self::Refused { code, reason: reason() },
             },
         })
@@ -76,23 +90,23 @@ mod tests {
             (
                 "408 Request Timeout",
                 "Nats-Pending-Messages: 12\r\nNats-Pending-Bytes: 0\r\n",
-                Some(PullStatus::Ended { left: 12 }),
+                Some(PullStatus::Ended { left: 12, left_bytes: 0 }),
             ),
             ("408 Requests Pending", "", Some(refused(408, "Requests Pending"))),
             (
                 "408 Interest Expired",
                 "Nats-Pending-Messages: 1\r\n",
-                Some(PullStatus::Ended { left: 1 }),
+                Some(PullStatus::Ended { left: 1, left_bytes: 0 }),
             ),
             (
                 "409 Message Size Exceeds MaxBytes",
-                "Nats-Pending-Messages: 3\r\n",
-                Some(PullStatus::Ended { left: 3 }),
+                "Nats-Pending-Messages: 3\r\nNats-Pending-Bytes: 77\r\n",
+                Some(PullStatus::TooLarge { left: 3, left_bytes: 77 }),
             ),
             (
                 "409 Batch Completed",
                 "Nats-Pending-Messages: 0\r\nNats-Pending-Bytes: 9\r\n",
-                Some(PullStatus::Ended { left: 0 }),
+                Some(PullStatus::Ended { left: 0, left_bytes: 9 }),
             ),
             (
                 "409 Exceeded MaxRequestBatch of 10",
@@ -116,14 +130,14 @@ mod tests {
             (
                 "409 Server Shutdown",
                 "Nats-Pending-Messages: 4\r\n",
-                Some(PullStatus::Ended { left: 4 }),
+                Some(PullStatus::Ended { left: 4, left_bytes: 0 }),
             ),
             ("412 Required Api Level", "", Some(refused(412, "Required Api Level"))),
             ("423 Nats-Pin-Id mismatch", "", Some(refused(423, "Nats-Pin-Id mismatch"))),
             (
                 "423 Nats-Wrong-Pin-Id",
                 "Nats-Pending-Messages: 6\r\n",
-                Some(PullStatus::Ended { left: 6 }),
+                Some(PullStatus::Ended { left: 6, left_bytes: 0 }),
             ),
             (
                 "503",

@@ -1,0 +1,101 @@
+//! What the lanes, the reactor and the handle of a subscription share.
+
+use std::sync::OnceLock;
+use std::sync::atomic::AtomicU64;
+
+use jetlane_jetstream::{Receipt, Settle, Settled, Settler};
+use parking_lot::Mutex;
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    settler: OnceLock<Settler>,
+    /// Settled before the settler was known: the first lane can be faster than the start.
+    early: Mutex<Vec<Settled>>,
+    /// Events that the lanes did not take any more.
+    refused: Mutex<Vec<Receipt>>,
+    /// By lane.
+    at_work: Vec<AtWork>,
+    pub(super) counts: AtomicCounts,
+    last_error: Mutex<Option<String>>,
+}
+
+/// The event that a lane has begun and not settled. It stays over a retry: should the lane be stopped just then, it is
+/// known nowhere else. Each has a cache line of its own, as it is written twice an event.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct AtWork {
+    receipt: Mutex<Option<Receipt>>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct AtomicCounts {
+    pub(super) handled: AtomicU64,
+    pub(super) retried: AtomicU64,
+    pub(super) rejected: AtomicU64,
+    pub(super) panics: AtomicU64,
+}
+
+impl Shared {
+    pub(super) fn new(lanes: usize) -> Self {
+        Self {
+            settler: OnceLock::new(),
+            early: Mutex::default(),
+            refused: Mutex::default(),
+            at_work: (0..lanes).map(|_| AtWork::default()).collect(),
+            counts: AtomicCounts::default(),
+            last_error: Mutex::default(),
+        }
+    }
+
+    pub(super) fn begin(&self, settler: Settler) {
+        let mut early = self.early.lock();
+        self.settler.get_or_init(|| settler).settle_all(&mut early);
+    }
+
+    /// `lane` has begun to handle an event.
+    pub(super) fn begin_work(&self, lane: usize, receipt: Receipt) {
+        *self.at_work[lane].receipt.lock() = Some(receipt);
+    }
+
+    /// `lane` is done with the event that it had begun. It is handed to the reactor at once, as the next handler may take
+    /// its time; under load acks gather there by themselves.
+    pub(super) fn end_work(&self, lane: usize, receipt: Receipt, settle: Settle) {
+        self.settle(receipt, settle);
+        // Not before: whoever finds it here gives it back, and of two settlements the first one counts.
+        *self.at_work[lane].receipt.lock() = None;
+    }
+
+    fn settle(&self, receipt: Receipt, settle: Settle) {
+        if let Some(settler) = self.settler.get() {
+            return settler.settle(receipt, settle);
+        }
+        let mut early = self.early.lock();
+        // It may have become known while we waited for the lock.
+        match self.settler.get() {
+            Some(settler) => settler.settle(receipt, settle),
+            None => early.push(Settled { receipt, settle }),
+        }
+    }
+
+    /// Appends what the lanes have begun and not settled.
+    pub(super) fn receipts_at_work(&self, receipts: &mut Vec<Receipt>) {
+        receipts.extend(self.at_work.iter().filter_map(|at_work| *at_work.receipt.lock()));
+    }
+
+    /// The lanes did not take it any more: it goes back with what they have not begun.
+    pub(super) fn refuse(&self, receipt: Receipt) {
+        self.refused.lock().push(receipt);
+    }
+
+    pub(super) fn take_refused(&self, receipts: &mut Vec<Receipt>) {
+        receipts.append(&mut self.refused.lock());
+    }
+
+    pub(super) fn note_error(&self, error: &str) {
+        *self.last_error.lock() = Some(error.into());
+    }
+
+    pub(super) fn last_error(&self) -> Option<String> {
+        self.last_error.lock().clone()
+    }
+}

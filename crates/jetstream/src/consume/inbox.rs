@@ -1,0 +1,147 @@
+use jetlane_client::proto::{encode, read_decimal};
+use jetlane_client::{Inbox, MessageRef};
+use serde::Deserialize;
+
+use super::gate::Answer;
+
+/// Where pulls are sent, and where their statuses come back: `_INBOX.<id>.<pull>`. And where the consumer's state is asked
+/// for, and the answer comes to: `_INBOX.<id>.I<question>`.
+#[derive(Debug)]
+pub(super) struct PullInbox {
+    inbox: Inbox,
+    /// `$JS.API.CONSUMER.MSG.NEXT.<stream>.<consumer>`
+    next_subject: Vec<u8>,
+    /// `$JS.API.CONSUMER.INFO.<stream>.<consumer>`
+    info_subject: Vec<u8>,
+}
+
+/// What came to the inbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mail {
+    /// A status of this pull.
+    Status(u64),
+    /// The answer to this question.
+    Answer(u64),
+}
+
+/// The last token of where answers go begins with it, that of statuses with a digit.
+const QUESTION: u8 = b'I';
+
+impl PullInbox {
+    pub(super) fn new(stream: &str, consumer: &str) -> Self {
+        let next_subject = format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}").into_bytes();
+        let info_subject = format!("$JS.API.CONSUMER.INFO.{stream}.{consumer}").into_bytes();
+        Self { inbox: Inbox::new(), next_subject, info_subject }
+    }
+
+    pub(super) fn filter(&self) -> String {
+        self.inbox.filter()
+    }
+
+    pub(super) fn prefix(&self) -> &[u8] {
+        self.inbox.prefix()
+    }
+
+    /// Where pulls are sent to.
+    pub(super) fn next_subject(&self) -> &[u8] {
+        &self.next_subject
+    }
+
+    /// Where questions are sent to.
+    pub(super) fn info_subject(&self) -> &[u8] {
+        &self.info_subject
+    }
+
+    /// Where the statuses of a pull go.
+    pub(super) fn status_subject(&self, pull: u64, subject: &mut Vec<u8>) {
+        subject.clear();
+        subject.extend_from_slice(self.inbox.prefix());
+        encode::decimal(subject, pull);
+    }
+
+    /// Where the answer to a question goes.
+    pub(super) fn answer_subject(&self, question: u64, subject: &mut Vec<u8>) {
+        subject.clear();
+        subject.extend_from_slice(self.inbox.prefix());
+        subject.push(QUESTION);
+        encode::decimal(subject, question);
+    }
+
+    /// What a message is if it came to us. Those of the stream have the subject they were published to, never ours.
+    pub(super) fn mail(&self, subject: &[u8]) -> Option<Mail> {
+        let token = subject.strip_prefix(self.inbox.prefix())?;
+        match token.strip_prefix(&[QUESTION]) {
+            Some(number) => read_decimal(number).map(Mail::Answer),
+            None => read_decimal(token).map(Mail::Status),
+        }
+    }
+}
+
+/// Reads the answer to a question.
+pub(super) fn read_answer(message: &MessageRef<'_>) -> Answer {
+    // No responders: JetStream is not there, or not yet.
+    if message.headers().is_some_and(|headers| headers.status().is_some()) {
+        return Answer::Unavailable;
+    }
+    match serde_json::from_slice(message.payload()) {
+        Ok(State { error: Some(Refusal { code: 503 }), .. }) | Err(_) => Answer::Unavailable,
+        Ok(State { error: Some(_), .. }) => Answer::Refused,
+        Ok(State { num_ack_pending, .. }) => {
+            Answer::Pending(usize::try_from(num_ack_pending).unwrap_or(usize::MAX))
+        }
+    }
+}
+
+/// The little of the consumer's state that matters here.
+#[derive(Deserialize)]
+struct State {
+    #[serde(default)]
+    num_ack_pending: u64,
+    error: Option<Refusal>,
+}
+
+#[derive(Deserialize)]
+struct Refusal {
+    #[serde(default)]
+    code: u16,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statuses_and_answers_are_told_apart() {
+        let inbox = PullInbox::new("S", "C");
+        let mut subject = Vec::new();
+        inbox.status_subject(17, &mut subject);
+        assert_eq!(inbox.mail(&subject), Some(Mail::Status(17)));
+        inbox.answer_subject(17, &mut subject);
+        assert_eq!(inbox.mail(&subject), Some(Mail::Answer(17)));
+        for other in ["", "x", "I", "Ix", "1I"] {
+            let subject = [inbox.prefix(), other.as_bytes()].concat();
+            assert_eq!(inbox.mail(&subject), None, "{other}");
+        }
+        assert_eq!(inbox.mail(b"s.17"), None);
+    }
+
+    #[test]
+    fn answers() {
+        for (headers, body, expected) in [
+            ("", r#"{"name":"C","num_ack_pending":12}"#, Answer::Pending(12)),
+            ("", r#"{"name":"C"}"#, Answer::Pending(0)),
+            ("", r#"{"error":{"code":404,"err_code":10014}}"#, Answer::Refused),
+            ("", r#"{"error":{"code":503,"err_code":10008}}"#, Answer::Unavailable),
+            ("", "what?", Answer::Unavailable),
+            ("NATS/1.0 503\r\n\r\n", "", Answer::Unavailable),
+        ] {
+            let (head, whole) = (headers.len(), headers.len() + body.len());
+            let frame = match head {
+                0 => format!("MSG i 1 {whole}\r\n{body}\r\n"),
+                _ => format!("HMSG i 1 {head} {whole}\r\n{headers}{body}\r\n"),
+            };
+            let message = MessageRef::read(frame.as_bytes()).unwrap();
+            assert_eq!(read_answer(&message), expected, "{headers:?} {body}");
+        }
+    }
+}
