@@ -1,5 +1,8 @@
 //! Shared pieces of the integration tests.
 
+pub mod proxy;
+pub mod stream;
+
 use std::time::{Duration, Instant};
 
 /// No test waits longer than this for anything.

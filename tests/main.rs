@@ -2,9 +2,13 @@
 
 #[path = "bus.rs"]
 mod bus;
+#[path = "consume.rs"]
+mod consume;
 #[path = "core.rs"]
 mod core_nats;
-#[path = "jetstream.rs"]
-mod jetstream;
 #[path = "faults.rs"]
 mod faults;
+#[path = "gaps.rs"]
+mod gaps;
+#[path = "jetstream.rs"]
+mod jetstream;
