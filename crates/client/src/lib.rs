@@ -39,6 +39,7 @@ mod sink;
 mod stats;
 mod subscribe;
 mod subscription;
+mod ticks;
 mod time;
 mod url;
 
@@ -60,5 +61,6 @@ pub use sink::{CloseReason, Out, Sink, Unsent};
 pub use stats::{State, Stats};
 pub use subscribe::Subscribe;
 pub use subscription::{Nudger, SinkHandle, Subscription};
+pub use ticks::Ticks;
 pub use time::later;
 pub use url::{ServerUrl, UrlError};

@@ -1,4 +1,3 @@
-use std::collections::HashSet;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -8,7 +7,7 @@ use std::time::{Duration, Instant};
 use jetlane_ring::{Completer, PendingRing, Ticket};
 
 use crate::sink::{CloseReason, Out, Sink, Unsent};
-use crate::{Arena, Inbox, Message, MessageRef, RequestError};
+use crate::{Arena, Inbox, Message, MessageRef, RequestError, Ticks};
 
 /// How often requests are looked at for having waited long enough.
 const TICK: Duration = Duration::from_millis(10);
@@ -57,13 +56,13 @@ impl Requests {
             ring: Arc::clone(&self.ring),
             completer: self.ring.completer(),
             arena: Arena::new(),
-            next_tick: None,
+            ticks: Ticks::new(TICK),
         }
     }
 
-    /// Sweeps that a request with `timeout` survives. The first may come at once, so one more than fits.
+    /// Sweeps that a request with `timeout` survives.
     pub(crate) fn patience(timeout: Duration) -> u32 {
-        u32::try_from(timeout.as_millis().div_ceil(TICK.as_millis()) + 1).unwrap_or(u32::MAX)
+        Ticks::patience(TICK, timeout)
     }
 
     pub(crate) fn into_request(ticket: Ticket<Result<Message, RequestError>>) -> Request {
@@ -77,7 +76,7 @@ struct ReplySink {
     ring: Arc<PendingRing<Result<Message, RequestError>>>,
     completer: Completer<Result<Message, RequestError>>,
     arena: Arena,
-    next_tick: Option<Instant>,
+    ticks: Ticks,
 }
 
 impl Sink for ReplySink {
@@ -99,12 +98,9 @@ impl Sink for ReplySink {
     }
 
     fn disconnected(&mut self, unsent: &mut Unsent<'_>) {
-        let still_to_be_sent: HashSet<_> =
-            unsent.replies().filter_map(|reply| self.inbox.token(reply)).collect();
-        self.completer.fail_where(
-            |token| !still_to_be_sent.contains(&token),
-            || Err(RequestError::Disconnected),
-        );
+        let unsent = unsent.tokens(&self.inbox);
+        self.completer
+            .fail_where(|token| !unsent.contains(&token), || Err(RequestError::Disconnected));
     }
 
     fn is_timed(&self) -> bool {
@@ -112,15 +108,13 @@ impl Sink for ReplySink {
     }
 
     fn next_timeout(&mut self, now: Instant) -> Option<Instant> {
-        self.next_tick = (self.ring.in_flight() > 0).then(|| self.next_tick.unwrap_or(now + TICK));
-        self.next_tick
+        self.ticks.next(self.ring.in_flight(), now)
     }
 
     fn timeout(&mut self, out: &mut Out<'_>) {
         self.completer.sweep(|| Err(RequestError::TimedOut));
         self.completer.flush();
-        // On a grid: a late turn makes the next tick come sooner, not later.
-        self.next_tick = self.next_tick.map(|tick| (tick + TICK).max(out.now()));
+        self.ticks.ticked(out.now());
     }
 
     fn closed(&mut self, _: CloseReason) {

@@ -1,9 +1,12 @@
 use std::any::Any;
+use std::collections::HashSet;
 use std::time::Instant;
 
 use jetlane_proto::{encode, outbound};
 
-use crate::MessageRef;
+use jetlane_ring::Token;
+
+use crate::{Inbox, MessageRef};
 
 /// Takes the messages of a subscription on the reactor thread.
 ///
@@ -116,6 +119,11 @@ impl Unsent<'_> {
             let reply = frame.publish_reply?.of(bytes);
             (!reply.is_empty()).then_some(reply)
         })
+    }
+
+    /// The tokens of those whose answer goes to `inbox`.
+    pub fn tokens(&self, inbox: &Inbox) -> HashSet<Token> {
+        self.replies().filter_map(|reply| inbox.token(reply)).collect()
     }
 
     /// Takes out those with more than `max` bytes of headers and payload. Returns how many that were.

@@ -1,9 +1,8 @@
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jetlane_client::proto::jetstream::{PubAck, PubAckError};
-use jetlane_client::{CloseReason, Inbox, MessageRef, Out, Sink, Unsent};
+use jetlane_client::{CloseReason, Inbox, MessageRef, Out, Sink, Ticks, Unsent};
 use jetlane_ring::{Completer, PendingRing};
 
 use super::{NotStored, Outcome, Rejection, Stored, Unknown};
@@ -11,9 +10,9 @@ use super::{NotStored, Outcome, Rejection, Stored, Unknown};
 /// How often publishes are looked at for having waited long enough.
 const TICK: Duration = Duration::from_millis(50);
 
-/// How many ticks a publish with `timeout` survives. The first may come at once, so one more than fits.
+/// How many ticks a publish with `timeout` survives.
 pub(super) fn patience(timeout: Duration) -> u32 {
-    u32::try_from(timeout.as_millis().div_ceil(TICK.as_millis())).unwrap_or(u32::MAX - 1) + 1
+    Ticks::patience(TICK, timeout)
 }
 
 /// Takes all acks of a connection's publishes.
@@ -21,12 +20,12 @@ pub(super) struct AckSink {
     inbox: Inbox,
     ring: Arc<PendingRing<Outcome>>,
     completer: Completer<Outcome>,
-    next_tick: Option<Instant>,
+    ticks: Ticks,
 }
 
 impl AckSink {
     pub(super) fn new(inbox: Inbox, ring: Arc<PendingRing<Outcome>>) -> Self {
-        Self { inbox, completer: ring.completer(), ring, next_tick: None }
+        Self { inbox, completer: ring.completer(), ring, ticks: Ticks::new(TICK) }
     }
 }
 
@@ -46,8 +45,7 @@ impl Sink for AckSink {
     }
 
     fn disconnected(&mut self, unsent: &mut Unsent<'_>) {
-        let unsent: HashSet<_> =
-            unsent.replies().filter_map(|reply| self.inbox.token(reply)).collect();
+        let unsent = unsent.tokens(&self.inbox);
         // What was written may be stored or not. What was not written will be, and keeps waiting.
         self.completer.fail_where(
             |token| !unsent.contains(&token),
@@ -60,15 +58,13 @@ impl Sink for AckSink {
     }
 
     fn next_timeout(&mut self, now: Instant) -> Option<Instant> {
-        self.next_tick = (self.ring.in_flight() > 0).then(|| self.next_tick.unwrap_or(now + TICK));
-        self.next_tick
+        self.ticks.next(self.ring.in_flight(), now)
     }
 
     fn timeout(&mut self, out: &mut Out<'_>) {
         self.completer.sweep(|| Err(NotStored::Unknown(Unknown::TimedOut)));
         self.completer.flush();
-        // On a grid: a late turn makes the next tick come sooner, not later.
-        self.next_tick = self.next_tick.map(|tick| (tick + TICK).max(out.now()));
+        self.ticks.ticked(out.now());
     }
 
     fn closed(&mut self, _: CloseReason) {

@@ -48,10 +48,9 @@ impl PubAck {
     #[inline]
     fn read_usual(body: &[u8]) -> Option<Self> {
         let rest = body.strip_prefix(b"{\"stream\":\"")?;
-        // Stream and domain names hold no quotes, so the next quote ends the name.
-        let rest = &rest[memchr::memchr(b'"', rest)? + 1..];
+        let rest = behind_text(rest)?;
         let rest = match rest.strip_prefix(b",\"domain\":\"") {
-            Some(rest) => &rest[memchr::memchr(b'"', rest)? + 1..],
+            Some(rest) => behind_text(rest)?,
             None => rest,
         };
         let rest = rest.strip_prefix(b",\"seq\":")?;
@@ -62,8 +61,8 @@ impl PubAck {
             b",\"duplicate\": true}" => true,
             _ => return None,
         };
-        // A stream counts from 1: a zero is part of some error.
-        (sequence > 0).then_some(Self { sequence, duplicate })
+        // A stream counts from 1: a zero is part of some error, or of no number.
+        (rest[0] != b'0').then_some(Self { sequence, duplicate })
     }
 
     #[cold]
@@ -99,6 +98,13 @@ impl PubAck {
     }
 }
 
+/// What follows the quote that ends a text. `None` if there is none, or an escape, which only the JSON reader understands.
+#[inline]
+fn behind_text(rest: &[u8]) -> Option<&[u8]> {
+    let end = memchr::memchr2(b'"', b'\\', rest)?;
+    (rest[end] == b'"').then(|| &rest[end + 1..])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -132,6 +138,9 @@ mod tests {
             (r#"{"stream":"S","seq":0}"#, Err(PubAckError::Malformed)),
             (r#"{"stream":"S","seq":18446744073709551616}"#, Err(PubAckError::Malformed)),
             (r#"{"stream":"S","seq":}"#, Err(PubAckError::Malformed)),
+            (r#"{"stream":"S","seq":007}"#, Err(PubAckError::Malformed)),
+            (r#"{"stream":"S\","seq":7}"#, Err(PubAckError::Malformed)),
+            (r#"{"stream":"S\u0041","seq":7}"#, ack(7, false)),
             (r#"{"stream":"S","seq":1"#, Err(PubAckError::Malformed)),
             (r#"{"stream":"S"}"#, Err(PubAckError::Malformed)),
             (r#"{"seq":1}"#, Err(PubAckError::Malformed)),
