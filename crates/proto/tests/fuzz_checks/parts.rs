@@ -93,7 +93,10 @@ fn check_pub_ack(body: &[u8]) {
     let ack = PubAck::read(body);
     let by_json = PubAck::read(&[b" ", body].concat());
     match (&ack, &by_json) {
-        (Ok(ack), Err(PubAckError::Malformed)) => assert!(ack.sequence > 0, "{ack:?}"),
+        // The short reader does not look at the bytes of a name; the JSON reader refuses control characters.
+        (Ok(_), Err(PubAckError::Malformed)) => {
+            assert!(body.iter().any(|byte| !(b' '..=b'~').contains(byte)), "{ack:?}");
+        }
         _ => assert_eq!(ack, by_json),
     }
 }
