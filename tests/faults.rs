@@ -147,13 +147,11 @@ fn publishers_are_heard_while_a_sink_always_has_something_to_write() {
 #[test]
 fn a_flush_fails_when_the_connection_died_under_it_however_far_it_had_come() {
     let mut server = server();
-    let client = Client::connect(&server.url()).unwrap();
+    let limits = Limits { publish_wait: Duration::from_millis(200), ..Limits::default() };
+    let client = ConnectOptions::new().limits(limits).connect(&server.url()).unwrap();
     server.pause();
-    // More than the kernel's buffers take: so the flush stays in the outbox.
-    let payload = [0; 100_000];
-    while client.try_publish("f", payload).is_ok() {
-        std::thread::yield_now();
-    }
+    // Until there is no room for a fifth of a second: the kernel's buffers are full, and the flush stays in the outbox.
+    while client.publish("f", [0; 100_000]).is_ok() {}
     let flush = client.flush();
     server.kill();
     server.restart().unwrap();

@@ -35,7 +35,6 @@ pub struct WakeGate {
 
 impl WakeGate {
     /// A gate whose consumer is awake.
-    #[allow(clippy::new_without_default, reason = "a gate without its consumer means nothing")]
     pub fn new() -> Self {
         Self { state: AtomicU32::new(AWAKE) }
     }
@@ -56,5 +55,11 @@ impl WakeGate {
         // A plain read first: an awake consumer costs its producers no more than that.
         self.state.load(Ordering::Relaxed) == ASLEEP
             && self.state.swap(AWAKE, order::GATE) == ASLEEP
+    }
+}
+
+impl Default for WakeGate {
+    fn default() -> Self {
+        Self::new()
     }
 }
