@@ -219,7 +219,7 @@ fn publishing_through_sigkill_and_restart_accounts_for_every_message() {
     let outcomes = publishing.join().unwrap();
 
     let in_stream = read_stream(&js);
-    let (mut stored, mut unknown, mut last) = (0, 0, 0);
+    let (mut stored, mut unknown, mut cut_off, mut last) = (0, 0, 0, 0);
     for (n, outcome) in &outcomes {
         match outcome {
             Ok(Ok(ack)) => {
@@ -228,13 +228,17 @@ fn publishing_through_sigkill_and_restart_accounts_for_every_message() {
                 assert!(ack.sequence > last, "{n} is stored behind its predecessor");
                 last = ack.sequence;
             }
-            Ok(Err(NotStored::Unknown(_))) => unknown += 1,
+            Ok(Err(NotStored::Unknown(why))) => {
+                unknown += 1;
+                cut_off += usize::from(*why == Unknown::Disconnected);
+            }
             Ok(Err(NotStored::Rejected(why))) => assert_eq!(why.code, 503, "{why}"),
             Err(_) => {}
         }
     }
     println!("{} published, {stored} stored, {unknown} unknown", outcomes.len());
     assert!(stored > 10_000, "{stored}");
+    assert!(cut_off > 0, "the kills met publishes under way, and those learn of the loss at once");
     assert_eq!(js.pending_acks(), 0);
 }
 
