@@ -1,11 +1,10 @@
 //! The `jetlane` program.
 #![forbid(unsafe_code)]
 
-mod demo;
-
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use jetlane_cli::demo;
 
 /// An event bus on NATS JetStream that keeps the order of every aggregate.
 #[derive(Debug, Parser)]

@@ -29,7 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What the demo does.
 #[derive(Debug, Args)]
-pub(crate) struct Options {
+pub struct Options {
     /// Events to publish.
     #[arg(long, default_value_t = 200_000)]
     messages: u64,
@@ -76,7 +76,7 @@ impl From<AckBy> for Settlement {
 }
 
 /// Runs the demo. True if nothing was lost and nothing out of order; duplicates may come of a lost connection.
-pub(crate) fn run(options: &Options) -> Result<bool> {
+pub fn run(options: &Options) -> Result<bool> {
     ensure!(options.keys > 0, "--keys must be at least 1");
     ensure!(
         options.payload >= LEAST_PAYLOAD,
