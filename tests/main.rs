@@ -12,3 +12,5 @@ mod faults;
 mod gaps;
 #[path = "jetstream.rs"]
 mod jetstream;
+#[path = "local.rs"]
+mod local;

@@ -9,9 +9,9 @@ use jetlane_ring::{Full, PendingRing, RingConfig};
 
 use crate::outbox::Command;
 use crate::pending::{Pending, pending};
-use crate::reactor::{self, ReactorThread};
+use crate::reactor;
 use crate::request::{Request, Requests};
-use crate::shared::Shared;
+use crate::shared::{Driver, Shared};
 use crate::stats::{State, Stats};
 use crate::{
     CloseError, ConnectError, ConnectOptions, FlushError, Inbox, PublishError, RequestError,
@@ -41,7 +41,6 @@ pub struct Client {
 struct Handle {
     shared: Arc<Shared>,
     requests: OnceLock<Requests>,
-    reactor: ReactorThread,
 }
 
 impl Client {
@@ -54,9 +53,12 @@ impl Client {
     }
 
     pub(crate) fn connect_with(url: &str, options: ConnectOptions) -> Result<Self, ConnectError> {
-        let (shared, reactor) = reactor::start(url, options)?;
-        let handle = Handle { shared, requests: OnceLock::new(), reactor };
-        Ok(Self { handle: Arc::new(handle) })
+        Ok(Self::on(reactor::start(url, options)?))
+    }
+
+    /// The first handle to a connection.
+    pub(crate) fn on(shared: Arc<Shared>) -> Self {
+        Self { handle: Arc::new(Handle { shared, requests: OnceLock::new() }) }
     }
 
     /// Queues a message. Waits while the outbox is full, for `Limits::publish_wait` at most; in an inline callback, which the
@@ -135,7 +137,12 @@ impl Client {
             (subject.as_subject().map_err(PublishError::from)?, payload.as_ref());
         self.check_size(payload.len())?;
         let requests = self.requests();
-        let deadline = later(Instant::now(), self.limits().publish_wait);
+        // Where the replies are read nobody can wait for them.
+        let wait = match self.is_reactor_thread() {
+            true => Duration::ZERO,
+            false => self.limits().publish_wait,
+        };
+        let deadline = later(Instant::now(), wait);
         loop {
             let claimed = self.submit(frame_len(subject, payload.len()), |out| {
                 let claim = requests.ring.claim(Requests::patience(timeout))?;
@@ -184,15 +191,19 @@ impl Client {
     }
 
     /// Accepts nothing more, writes what is queued, and closes the connection: when the server has read all of it, or after
-    /// `timeout`. All that waits (flushes, requests, subscriptions) ends. Waits until it is done; but on the reactor's own thread,
-    /// in a callback, it only begins to close.
+    /// `timeout`. All that waits (flushes, requests, subscriptions) ends. Waits until it is done; but in a callback on the
+    /// reactor's own thread, and for a [`crate::LocalClient`], it only begins to close.
     ///
     /// # Errors
     /// [`CloseError`] if frames were left unwritten.
     pub fn close(&self, timeout: Duration) -> Result<(), CloseError> {
-        self.shared().outbox.close(later(Instant::now(), timeout));
-        self.shared().wake_now();
-        match self.handle.reactor.wait() {
+        let shared = self.shared();
+        shared.outbox.close(later(Instant::now(), timeout));
+        shared.wake_now();
+        if shared.driver == Driver::Caller || shared.is_driven_here() {
+            return Ok(());
+        }
+        match shared.ended.wait() {
             0 => Ok(()),
             unwritten => Err(CloseError { unwritten }),
         }
@@ -230,6 +241,13 @@ impl Client {
         &self.shared().limits
     }
 
+    /// True on the thread that drives the connection: in a callback or a sink, or where a [`crate::LocalClient`] is used. What
+    /// waits for the connection must not wait there, as the connection would wait for itself.
+    #[inline]
+    pub fn is_reactor_thread(&self) -> bool {
+        self.shared().is_driven_here()
+    }
+
     /// For layers that encode their own frames: appends what `encode` writes (whole frames, of about `len` bytes) to the
     /// outbox, under its lock. Waits while it is full, for `Limits::publish_wait` at most (not at all in a callback on the
     /// reactor's own thread). `encode` must not block, and
@@ -247,8 +265,7 @@ impl Client {
         loop {
             match self.try_submit(len, &mut encode) {
                 Err(SubmitError::Full) => {
-                    // The reactor can not wait for itself to make room.
-                    if self.handle.reactor.is_current() {
+                    if self.is_reactor_thread() {
                         return Err(SubmitError::Full);
                     }
                     let wait = self.limits().publish_wait;

@@ -26,6 +26,7 @@ mod arena;
 mod client;
 mod error;
 mod inbox;
+mod local;
 mod message;
 mod options;
 mod outbox;
@@ -53,8 +54,9 @@ pub use jetlane_proto as proto;
 pub use jetlane_proto::{
     AsSubject, HeaderBlock, HeaderView, Headers, Limits, ServerInfo, Subject, SubjectFilter,
 };
+pub use local::LocalClient;
 pub use message::{Message, MessageRef};
-pub use options::ConnectOptions;
+pub use options::{ConnectOptions, Idle};
 pub use pending::Pending;
 pub use request::Request;
 pub use sink::{CloseReason, Out, Sink, Unsent};

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use jetlane_proto::{Auth, Backoff, Limits, SessionConfig};
 
-use crate::{Client, ConnectError};
+use crate::{Client, ConnectError, LocalClient};
 
 /// How to connect. Every setting has a default; see each method.
 ///
@@ -20,6 +20,21 @@ pub struct ConnectOptions {
     pub(crate) session: SessionConfig,
     pub(crate) backoff: Backoff,
     pub(crate) limits: Limits,
+    pub(crate) idle: Idle,
+}
+
+/// What a connection's event loop does when there is nothing to do: how much CPU is given for how much latency.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Idle {
+    /// Sleep in the kernel until something happens. The default, and right unless a core can be spared.
+    #[default]
+    Park,
+    /// Look again and again for so long, then sleep: a message that comes within this time after the last one finds the loop
+    /// awake, and whoever publishes then makes no system call to wake it.
+    Spin(Duration),
+    /// Look again and again for ever: one core for one connection.
+    Busy,
 }
 
 impl ConnectOptions {
@@ -71,6 +86,13 @@ impl ConnectOptions {
         self
     }
 
+    /// What the event loop does when there is nothing to do. Default: [`Idle::Park`].
+    #[must_use]
+    pub fn idle(mut self, idle: Idle) -> Self {
+        self.idle = idle;
+        self
+    }
+
     /// All bounds. Default: [`Limits::default`].
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
@@ -84,5 +106,13 @@ impl ConnectOptions {
     /// [`ConnectError`] says why not. Nothing is left behind then.
     pub fn connect(self, url: &str) -> Result<Client, ConnectError> {
         Client::connect_with(url, self)
+    }
+
+    /// Connects without a thread: the caller drives the connection. See [`LocalClient`].
+    ///
+    /// # Errors
+    /// [`ConnectError`] says why not. Nothing is left behind then.
+    pub fn connect_local(self, url: &str) -> Result<LocalClient, ConnectError> {
+        LocalClient::connect_with(url, self)
     }
 }

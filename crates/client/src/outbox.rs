@@ -27,6 +27,8 @@ pub(crate) enum Command {
     Flush { done: Resolver<Result<(), FlushError>> },
     /// The sink of `sid` has something to do.
     Nudge { sid: u64 },
+    /// Whoever drives the reactor has something to look at.
+    EndTurn,
 }
 
 #[derive(Debug)]

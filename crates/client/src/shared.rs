@@ -1,11 +1,12 @@
 // What the handles and the reactor of one connection share.
 
+use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use jetlane_proto::{Limits, ServerInfo};
 use jetlane_ring::WakeGate;
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 
 use crate::outbox::{Command, Outbox, OutboxState, Refusal};
 use crate::stats::Counters;
@@ -22,10 +23,49 @@ pub(crate) struct Shared {
     pub(crate) counters: Counters,
     /// Why the connection was last lost, in words.
     pub(crate) last_error: Mutex<Option<String>>,
+    pub(crate) driver: Driver,
+    /// The thread that drove the reactor last; 0 before the first time.
+    driven_by: AtomicUsize,
+    pub(crate) ended: Ended,
+}
+
+/// Who drives the reactor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Driver {
+    /// A thread of ours.
+    Thread,
+    /// Whoever holds the `LocalClient`.
+    Caller,
+}
+
+/// Whether the reactor has ended, and how.
+#[derive(Debug, Default)]
+pub(crate) struct Ended {
+    /// Bytes left unwritten, once it has ended.
+    unwritten: Mutex<Option<usize>>,
+    signal: Condvar,
+}
+
+impl Ended {
+    pub(crate) fn tell(&self, unwritten: usize) {
+        *self.unwritten.lock() = Some(unwritten);
+        self.signal.notify_all();
+    }
+
+    /// Sleeps until it has ended, and says how many bytes it left unwritten.
+    pub(crate) fn wait(&self) -> usize {
+        let mut unwritten = self.unwritten.lock();
+        loop {
+            match *unwritten {
+                Some(unwritten) => return unwritten,
+                None => self.signal.wait(&mut unwritten),
+            }
+        }
+    }
 }
 
 impl Shared {
-    pub(crate) fn new(limits: Limits, waker: mio::Waker) -> Self {
+    pub(crate) fn new(limits: Limits, waker: mio::Waker, driver: Driver) -> Self {
         Self {
             outbox: Outbox::new(&limits),
             limits,
@@ -35,7 +75,21 @@ impl Shared {
             info: Mutex::default(),
             counters: Counters::default(),
             last_error: Mutex::default(),
+            driver,
+            driven_by: AtomicUsize::new(0),
+            ended: Ended::default(),
         }
+    }
+
+    /// From now on this thread drives the reactor.
+    pub(crate) fn driven_here(&self) {
+        self.driven_by.store(this_thread(), Ordering::Relaxed);
+    }
+
+    /// True on the thread that drives the reactor, which can not wait for it: in a callback or a sink, or with the
+    /// `LocalClient` in hand.
+    pub(crate) fn is_driven_here(&self) -> bool {
+        self.driven_by.load(Ordering::Relaxed) == this_thread()
     }
 
     /// Wakes the reactor if it sleeps. To be called after the outbox was changed, and its lock released.
@@ -62,6 +116,15 @@ impl Shared {
         Ok(result)
     }
 
+    /// Has the reactor end its turn, if it sleeps in one, and begin another.
+    pub(crate) fn end_turn(&self) {
+        // A closed connection has no turns any more.
+        let _ = self.command(|state| {
+            state.commands.push(Command::EndTurn);
+            Ok(())
+        });
+    }
+
     /// Asks the reactor to call the sink of `sid`.
     pub(crate) fn nudge(&self, sid: u64) {
         // A closed connection has no sinks left to nudge.
@@ -76,4 +139,12 @@ impl Shared {
         self.max_payload.store(if max == 0 { usize::MAX } else { max }, Ordering::Relaxed);
         *self.info.lock() = Arc::new(info.clone());
     }
+}
+
+/// Tells this thread from all others that live now.
+fn this_thread() -> usize {
+    thread_local! {
+        static HERE: u8 = const { 0 };
+    }
+    HERE.with(|here| ptr::from_ref(here).addr())
 }

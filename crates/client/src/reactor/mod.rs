@@ -1,15 +1,16 @@
 //! The loop behind a connection. It alone touches the socket and reads the clock.
 //!
 //! [`Reactor`] is a plain struct: [`Reactor::turn`] does what there is to do, sleeping for it no longer than told. A thread of
-//! ours drives it for a `Client`. Every turn goes the same way: take what user threads left, write, sleep or look, read,
+//! ours drives it for a `Client`, and the caller's own for a `LocalClient`. Every turn goes the same way: take what user threads left, write, sleep or look, read,
 //! keep the times.
 
 mod input;
 mod link;
+mod make;
 mod routes;
+mod sleep;
 mod thread;
 
-use std::io::ErrorKind;
 use std::mem;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -29,12 +30,13 @@ use crate::stats::{State, count};
 use crate::{ConnectError, FlushError};
 
 use link::Link;
+pub(crate) use make::{Made, make};
 pub(crate) use routes::Route;
 use routes::Routes;
-pub(crate) use thread::{ReactorThread, start};
+pub(crate) use thread::start;
 
 /// The longest sleep: nothing here needs one, but a missed wake-up would end with it.
-const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+pub(crate) const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
 /// A connection that stood this long was a good one: the next attempt comes at once again.
 const STEADY: Duration = Duration::from_secs(5);
@@ -157,7 +159,7 @@ impl Reactor {
                 }
             }
             // Done when it was taken.
-            Command::Nudge { .. } => {}
+            Command::Nudge { .. } | Command::EndTurn => {}
             Command::Flush { done } => match &mut self.link {
                 Some(link) if link.is_ready() => link.session.on_flush_sent(done),
                 _ => self.flushes.push(done),
@@ -374,61 +376,6 @@ impl Reactor {
             let gone = std::io::Error::other("the reactor ended");
             first.resolve(Err(ConnectError::Reactor(gone)));
         }
-    }
-
-    /// Sleeps until something happens, unless there is something to do.
-    fn sleep(&mut self, most: Duration) {
-        let busy = self.link.as_ref().is_some_and(|link| link.may_read() || link.can_write_more());
-        let timeout = if busy { Duration::ZERO } else { self.next_timeout().min(most) };
-        if timeout > Duration::ZERO {
-            self.shared.gate.falls_asleep();
-        }
-        // The last look, under the lock that every producer takes before it asks the gate.
-        let timeout = if timeout > Duration::ZERO && self.outbox_wants_us() {
-            Duration::ZERO
-        } else {
-            timeout
-        };
-        match self.poll.poll(&mut self.events, Some(timeout)) {
-            Ok(()) => {}
-            // A signal: this turn has no events, the next one will have them.
-            Err(error) if error.kind() == ErrorKind::Interrupted => self.events.clear(),
-            Err(error) => self.lost(error.into()),
-        }
-        self.shared.gate.wakes_up();
-        for event in &self.events {
-            if let Some(link) = &mut self.link
-                && event.token() == link.token
-            {
-                link.read_closed |= event.is_read_closed() || event.is_error();
-                link.must_read |= event.is_readable() || link.read_closed;
-                link.writable |= event.is_writable() || event.is_write_closed();
-            }
-        }
-    }
-
-    fn outbox_wants_us(&self) -> bool {
-        let outbox = self.shared.outbox.lock();
-        match self.intake() {
-            Intake::All => !outbox.bytes.is_empty() || !outbox.commands.is_empty(),
-            Intake::Ready => {
-                outbox.commands.iter().any(|command| !matches!(command, Command::Flush { .. }))
-            }
-            Intake::Commands => !outbox.commands.is_empty(),
-        }
-    }
-
-    fn next_timeout(&mut self) -> Duration {
-        let now = Instant::now();
-        let session = self.link.as_ref().map(|link| link.session.next_timeout());
-        let closing = self.shared.outbox.lock().closing;
-        let sinks = self.routes.next_timeout(now);
-        [session, self.retry_at, closing, sinks]
-            .into_iter()
-            .flatten()
-            .map(|at| at.saturating_duration_since(now))
-            .min()
-            .unwrap_or(LONGEST_SLEEP)
     }
 
     fn keep_times(&mut self) {

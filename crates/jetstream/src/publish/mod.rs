@@ -23,7 +23,7 @@ pub enum PublishError {
     #[error(transparent)]
     Client(#[from] jetlane_client::PublishError),
     /// As many publishes as `Limits::pending_acks` wait for their ack, and stayed so for `publish_wait` (with
-    /// `try_publish`: do so now). The server is slower than the publishers.
+    /// `try_publish`, and in callbacks on the reactor's own thread: do so now). The server is slower than the publishers.
     #[error(
         "{limit} publishes wait for their ack, the limit (pending_acks): the server is slower than what is published"
     )]
@@ -164,7 +164,11 @@ impl Publisher {
         deadline: &mut Option<Instant>,
     ) -> Result<(), PublishError> {
         let now = Instant::now();
-        let wait = client.limits().publish_wait;
+        // Where the acks are read nobody can wait for them.
+        let wait = match client.is_reactor_thread() {
+            true => Duration::ZERO,
+            false => client.limits().publish_wait,
+        };
         if now >= *deadline.get_or_insert_with(|| later(now, wait)) {
             return Err(self.explain(client, SubmitError::Encode(Refused::Full(why))));
         }
