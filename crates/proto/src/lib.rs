@@ -24,6 +24,7 @@ mod info;
 mod limits;
 mod number;
 mod parser;
+mod scan;
 mod server_error;
 mod session;
 mod span;

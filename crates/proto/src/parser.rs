@@ -1,4 +1,4 @@
-use crate::{Limits, Span, read_decimal};
+use crate::{Limits, Span, read_decimal, scan};
 
 /// One frame from a server. Spans are positions in the input given to [`Parser::next`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,8 +135,61 @@ impl Parser {
     pub fn next(&mut self, input: &[u8]) -> Result<Step, ParseError> {
         let scanned = match self.state {
             State::Payload { message, len } => return self.message(input, message, len),
+            State::Line { scanned: 0 } => match self.usual_message(input) {
+                Some((message, len)) => return self.message(input, message, len),
+                None => 0,
+            },
             State::Line { scanned } => scanned,
         };
+        self.line(input, scanned)
+    }
+
+    /// Reads a control line as nats-server writes those of messages: operation in upper case, one space between arguments,
+    /// CRLF. `None` for any other, for a broken one, and for one too near to the end of the input to tell.
+    #[inline]
+    fn usual_message(&self, input: &[u8]) -> Option<(MessageFrame, usize)> {
+        match input {
+            [b'M', b'S', b'G', b' ', ..] => self.usual_line::<false>(input, 4),
+            [b'H', b'M', b'S', b'G', b' ', ..] => self.usual_line::<true>(input, 5),
+            _ => None,
+        }
+    }
+
+    #[inline]
+    fn usual_line<const HEADERS: bool>(
+        &self,
+        input: &[u8],
+        args_at: usize,
+    ) -> Option<(MessageFrame, usize)> {
+        let subject = scan::word(input, args_at)?;
+        let (sid, at) = scan::small_number(input, subject.range().end + 1)?;
+        let mut at = behind(input, at, b" ")?;
+        let mut reply = Span::default();
+        // A reply subject of digits could be taken for a size; then the line has one number too many, and is not read here.
+        if !input[at].is_ascii_digit() {
+            reply = scan::word(input, at)?;
+            at = reply.range().end + 1;
+        }
+        let (mut total, mut at) = scan::small_number(input, at)?;
+        let mut header = 0;
+        if HEADERS {
+            header = total;
+            (total, at) = scan::small_number(input, behind(input, at, b" ")?)?;
+        }
+        let body_at = behind(input, at, b"\r\n")?;
+        let (header, total) = (usize::try_from(header).ok()?, usize::try_from(total).ok()?);
+        // What breaks a limit is left to who says so.
+        if header > total || total > self.message_bytes || at > self.control_line_bytes {
+            return None;
+        }
+        let headers = Span::new(body_at..body_at + header);
+        let payload = Span::new(body_at + header..body_at + total);
+        Some((MessageFrame { sid, subject, reply, headers, payload }, body_at + total + 2))
+    }
+
+    /// Reads any line, of which `scanned` bytes are known not to hold its end.
+    #[inline(never)]
+    fn line(&mut self, input: &[u8], scanned: usize) -> Result<Step, ParseError> {
         let Some(found) = memchr::memchr(b'\n', input.get(scanned..).unwrap_or_default()) else {
             self.check_line(input, input.len())?;
             self.state = State::Line { scanned: input.len() };
@@ -149,7 +202,6 @@ impl Parser {
             [ref line @ .., b'\r'] => line,
             ref line => line,
         };
-        // Nearly all that ever comes is a message.
         match line {
             [b'M', b'S', b'G', b' ', ..] => self.message_line::<3>(input, line, 4, line_end + 1),
             [b'H', b'M', b'S', b'G', b' ', ..] => {
@@ -260,6 +312,13 @@ impl Parser {
         }
         Ok(Step::Frame(frame, taken))
     }
+}
+
+/// Where `input` goes on behind `expected`, if that stands at `at`, and something behind it.
+#[inline]
+fn behind(input: &[u8], at: usize, expected: &[u8]) -> Option<usize> {
+    let end = at + expected.len();
+    (input.len() > end && input[at..end] == *expected).then_some(end)
 }
 
 /// Splits at runs of spaces and tabs. Returns the first five arguments and how many there are, six meaning too many.

@@ -258,3 +258,35 @@ mod splits {
         (seen, None)
     }
 }
+
+proptest::proptest! {
+    /// What is read eight bytes at a time is what is read byte by byte, or left to it.
+    #[test]
+    fn the_usual_way_says_what_the_other_one_says(
+        operation in "(MSG|HMSG|msg)( |\t|  )",
+        arguments in "([a-z.$]{1,20}|[0-9]{1,3})([ \t][0-9]{1,9})?([ \t][a-z.$0-9]{1,20})?( [0-9]{1,2}){1,2}",
+        end in "(\r\n|\n|\r|\0)",
+        body in "[a-z\r\n]{0,30}",
+    ) {
+        let input = format!("{operation}{arguments}{end}{body}\r\nPING\r\n");
+        let mut parser = Parser::new(&Limits::default());
+        if let Some((message, len)) = parser.usual_message(input.as_bytes()) {
+            let usual = parser.clone().message(input.as_bytes(), message, len);
+            proptest::prop_assert_eq!(usual, parser.line(input.as_bytes(), 0));
+        }
+    }
+}
+
+#[test]
+fn what_a_server_writes_is_read_the_usual_way() {
+    let parser = Parser::new(&Limits::default());
+    for frame in [
+        "MSG a 1 2\r\nok\r\n--------",
+        "MSG order.created.with.many.tokens 1234567 _INBOX.x.1 0\r\n\r\n------",
+        "MSG a 12 $JS.ACK.S.C.1.20.3.1795211446143991989.5 1048576\r\n---------",
+        "HMSG a 1 12 17\r\nNATS/1.0\r\n\r\nhello\r\n",
+        "HMSG a 1 reply 12 17\r\nNATS/1.0\r\n\r\nhello\r\n",
+    ] {
+        assert!(parser.usual_message(frame.as_bytes()).is_some(), "{frame:?}");
+    }
+}

@@ -1,6 +1,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::scan;
+
 /// The longest subject, in bytes: with a reply subject and sizes it still fits the 4096 bytes of a server's default
 /// `max_control_line`.
 const MAX_LEN: usize = 3800;
@@ -166,21 +168,48 @@ impl<S: AsSubject + ?Sized> AsSubject for &S {
 /// [`SubjectError`] says what is wrong and where.
 #[inline]
 pub fn check_subject(text: &str) -> Result<(), SubjectError> {
-    // One pass for what nearly every subject is: no empty token, nothing forbidden, no wildcard.
-    let mut before = b'.';
-    let mut plain = text.len() <= MAX_LEN;
-    for &byte in text.as_bytes() {
-        plain &= byte > b' ' && byte != 0x7f && byte != b'*' && byte != b'>';
-        plain &= byte != b'.' || before != b'.';
-        before = byte;
-    }
-    if plain && before != b'.' {
-        return Ok(());
-    }
+    if is_plain(text.as_bytes()) { Ok(()) } else { examine_subject(text) }
+}
+
+#[cold]
+fn examine_subject(text: &str) -> Result<(), SubjectError> {
     examine(text, |token, at, _| match token {
         b"*" | b">" => Err(SubjectError::WildcardInPublish { at }),
         _ => Ok(()),
     })
+}
+
+/// Whether this is for sure a subject without wildcards, as nearly every one is. Others are looked at in detail.
+#[inline]
+fn is_plain(text: &[u8]) -> bool {
+    let (Some(&first), Some(&last)) = (text.first(), text.last()) else { return false };
+    if first == b'.' || last == b'.' || text.len() > MAX_LEN {
+        return false;
+    }
+    let Some(last) = text.len().checked_sub(8) else {
+        let mut before = b'a';
+        return text.iter().all(|&byte| {
+            let two_dots = std::mem::replace(&mut before, byte) == b'.' && byte == b'.';
+            byte > b' ' && !matches!(byte, b'*' | b'>' | 0x7f) && !two_dots
+        });
+    };
+    // Eight at a time; the last eight overlap those before, and all eights the last byte of those before them, so that
+    // two dots in a row are seen wherever they stand.
+    let mut at = 0;
+    loop {
+        match scan::eight(text, at) {
+            Some(eight) if are_plain(eight) && at < last => at = (at + 7).min(last),
+            eight => return eight.is_some_and(are_plain),
+        }
+    }
+}
+
+#[inline]
+fn are_plain(eight: u64) -> bool {
+    let dots = scan::equal(eight, b'.');
+    let forbidden = scan::below(eight, b' ' + 1) | scan::equal(eight, 0x7f);
+    let wildcards = scan::equal(eight, b'*') | scan::equal(eight, b'>');
+    forbidden | wildcards | (dots & dots << 8) == 0
 }
 
 /// Checks that `text` can be subscribed to.
@@ -316,6 +345,17 @@ mod tests {
             (&long, Err(TooLong { len: MAX_LEN + 1 })),
         ] {
             assert_eq!(check_subject(text), expected, "{text:?}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn what_is_plain_is_sound_and_nearly_all_that_is_sound_is_plain(
+            text in "[a-c./*>ü \\x00\\x1f\\x7f]{0,40}",
+            sound in "[a-z0-9]{1,9}(\\.[a-z0-9]{1,9}){0,9}",
+        ) {
+            proptest::prop_assert_eq!(check_subject(&text), examine_subject(&text));
+            proptest::prop_assert!(is_plain(sound.as_bytes()));
         }
     }
 

@@ -1,4 +1,4 @@
-use crate::{Span, read_decimal};
+use crate::{Span, read_decimal, scan};
 
 const PREFIX: &[u8] = b"$JS.ACK.";
 
@@ -27,7 +27,39 @@ impl Delivery {
     /// Reads an ack subject: `$JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<ns>.<pending>`, or
     /// the form with domain and account hash before the stream (11 tokens or more; those behind `pending` mean nothing
     /// to us). `None` for anything else.
+    #[inline]
     pub fn read(reply: &[u8]) -> Option<Self> {
+        Self::read_usual(reply).or_else(|| Self::read_any(reply))
+    }
+
+    /// The short form, all in one pass. `None` also for what is only unusual.
+    #[inline]
+    fn read_usual(reply: &[u8]) -> Option<Self> {
+        if !reply.starts_with(PREFIX) {
+            return None;
+        }
+        let stream = scan::token(reply, PREFIX.len())?;
+        let consumer = scan::token(reply, stream.range().end + 1)?;
+        let delivered_at = consumer.range().end + 1;
+        let (delivered, end) = scan::small_number(reply, delivered_at)?;
+        let (stream_sequence, end) = scan::number(reply, behind_dot(reply, end)?)?;
+        let (consumer_sequence, end) = scan::number(reply, behind_dot(reply, end)?)?;
+        let (timestamp_ns, end) = scan::number(reply, behind_dot(reply, end)?)?;
+        // In the long form something follows, and the other tokens mean something else.
+        let pending = read_decimal(&reply[behind_dot(reply, end)?..])?;
+        Some(Self {
+            stream,
+            consumer,
+            delivered,
+            stream_sequence,
+            consumer_sequence,
+            timestamp_ns,
+            pending,
+        })
+    }
+
+    #[cold]
+    fn read_any(reply: &[u8]) -> Option<Self> {
         if !reply.starts_with(PREFIX) {
             return None;
         }
@@ -65,6 +97,12 @@ impl Delivery {
             pending: number(6)?,
         })
     }
+}
+
+/// The position behind `at`, if a dot stands there.
+#[inline]
+fn behind_dot(reply: &[u8], at: usize) -> Option<usize> {
+    (reply.get(at) == Some(&b'.')).then_some(at + 1)
 }
 
 #[cfg(test)]
