@@ -179,7 +179,7 @@ impl Parser {
         let body_at = behind(input, at, b"\r\n")?;
         let (header, total) = (usize::try_from(header).ok()?, usize::try_from(total).ok()?);
         // What breaks a limit is left to who says so.
-        if header > total || total > self.message_bytes || at > self.control_line_bytes {
+        if header > total || total > self.message_bytes || body_at > self.control_line_bytes + 1 {
             return None;
         }
         let headers = Span::new(body_at..body_at + header);

@@ -267,9 +267,12 @@ proptest::proptest! {
         arguments in "([a-z.$]{1,20}|[0-9]{1,3})([ \t][0-9]{1,9})?([ \t][a-z.$0-9]{1,20})?( [0-9]{1,2}){1,2}",
         end in "(\r\n|\n|\r|\0)",
         body in "[a-z\r\n]{0,30}",
+        control_line_bytes in 10usize..40,
+        message_bytes in 0usize..40,
     ) {
         let input = format!("{operation}{arguments}{end}{body}\r\nPING\r\n");
-        let mut parser = Parser::new(&Limits::default());
+        let limits = Limits { control_line_bytes, message_bytes, ..Limits::default() };
+        let mut parser = Parser::new(&limits);
         if let Some((message, len)) = parser.usual_message(input.as_bytes()) {
             let usual = parser.clone().message(input.as_bytes(), message, len);
             proptest::prop_assert_eq!(usual, parser.line(input.as_bytes(), 0));
