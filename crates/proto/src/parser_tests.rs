@@ -263,14 +263,20 @@ proptest::proptest! {
     /// What is read eight bytes at a time is what is read byte by byte, or left to it.
     #[test]
     fn the_usual_way_says_what_the_other_one_says(
-        operation in "(MSG|HMSG|msg)( |\t|  )",
-        arguments in "([a-z.$]{1,20}|[0-9]{1,3})([ \t][0-9]{1,9})?([ \t][a-z.$0-9]{1,20})?( [0-9]{1,2}){1,2}",
-        end in "(\r\n|\n|\r|\0)",
+        // Sound parts are many, and broken ones few, so that some lines are sound and the others broken in one place.
+        operation in "(MSG |MSG |MSG |HMSG |HMSG |HMSG |msg |MSG\t|MSG  )",
+        subject in "[a-z.$]{1,20}",
+        sid in "( | | |  |\t)([0-9]|[0-9]{1,9}|x)",
+        reply in "(| [a-z.$]{1,20}| [a-z][0-9]{1,20}| [0-9])",
+        sizes in "( [0-9]{1,2}){1,2}",
+        end in "(\r\n|\r\n|\r\n|\n|\r|\0)",
         body in "[a-z\r\n]{0,30}",
-        control_line_bytes in 10usize..40,
+        room in 0usize..3,
         message_bytes in 0usize..40,
     ) {
-        let input = format!("{operation}{arguments}{end}{body}\r\nPING\r\n");
+        let input = format!("{operation}{subject}{sid}{reply}{sizes}{end}{body}\r\nPING\r\n");
+        let line = input.find('\n').unwrap_or_default();
+        let control_line_bytes = line.saturating_sub(1) + room;
         let limits = Limits { control_line_bytes, message_bytes, ..Limits::default() };
         let mut parser = Parser::new(&limits);
         if let Some((message, len)) = parser.usual_message(input.as_bytes()) {
