@@ -10,6 +10,8 @@ mod core_nats;
 mod faults;
 #[path = "gaps.rs"]
 mod gaps;
+#[path = "inline.rs"]
+mod inline;
 #[path = "jetstream.rs"]
 mod jetstream;
 #[path = "local.rs"]

@@ -14,8 +14,8 @@ use crate::request::{Request, Requests};
 use crate::shared::{Driver, Shared};
 use crate::stats::{State, Stats};
 use crate::{
-    CloseError, ConnectError, ConnectOptions, FlushError, Inbox, PublishError, RequestError,
-    SinkHandle, SubmitError, Subscribe, SubscribeError, Subscription, later,
+    CloseError, ConnectError, ConnectOptions, Containment, FlushError, Inbox, PublishError,
+    RequestError, SinkHandle, SubmitError, Subscribe, SubscribeError, Subscription, later,
 };
 
 /// How long the last handle's drop lets queued frames be written, in the background.
@@ -246,6 +246,11 @@ impl Client {
     #[inline]
     pub fn is_reactor_thread(&self) -> bool {
         self.shared().is_driven_here()
+    }
+
+    /// For layers whose sinks call what is not theirs: contains panics.
+    pub fn containment(&self) -> Containment {
+        Containment::new(Arc::clone(self.shared()))
     }
 
     /// For layers that encode their own frames: appends what `encode` writes (whole frames, of about `len` bytes) to the

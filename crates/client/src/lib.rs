@@ -24,6 +24,7 @@
 
 mod arena;
 mod client;
+mod contain;
 mod error;
 mod inbox;
 mod local;
@@ -46,6 +47,7 @@ mod url;
 
 pub use arena::Arena;
 pub use client::Client;
+pub use contain::Containment;
 pub use error::{
     CloseError, ConnectError, FlushError, PublishError, RequestError, SubmitError, SubscribeError,
 };

@@ -1,5 +1,4 @@
 use std::fmt;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use jetlane_proto::{SubjectError, encode};
@@ -8,11 +7,11 @@ use crate::client::MAX_LINE;
 use crate::outbox::{Command, Refusal};
 use crate::queue::queue;
 use crate::reactor::Route;
-use crate::shared::Shared;
 use crate::sids::Sids;
 use crate::sink::{Out, Sink};
-use crate::stats::count;
-use crate::{Client, MessageRef, SinkHandle, SubjectFilter, SubscribeError, Subscription};
+use crate::{
+    Client, Containment, MessageRef, SinkHandle, SubjectFilter, SubscribeError, Subscription,
+};
 
 /// A subscription about to be made: set it up, then choose how its messages are taken.
 ///
@@ -57,8 +56,8 @@ impl<'a> Subscribe<'a> {
         self,
         callback: impl FnMut(&MessageRef<'_>) + Send + 'static,
     ) -> Result<SinkHandle, SubscribeError> {
-        let shared = Arc::clone(self.client.shared());
-        self.sink(Inline { callback, shared })
+        let containment = self.client.containment();
+        self.sink(Inline { callback, containment })
     }
 
     /// Subscribes with a sink.
@@ -118,17 +117,13 @@ fn check_group(group: &str) -> Result<(), SubscribeError> {
 
 struct Inline<F> {
     callback: F,
-    shared: Arc<Shared>,
+    containment: Containment,
 }
 
 impl<F: FnMut(&MessageRef<'_>) + Send + 'static> Sink for Inline<F> {
     #[inline]
     fn message(&mut self, message: &MessageRef<'_>, _: &mut Out<'_>) {
-        // The callback is called again after a panic: what it left behind is its own business.
-        let called = std::panic::catch_unwind(AssertUnwindSafe(|| (self.callback)(message)));
-        if called.is_err() {
-            count(&self.shared.counters.callback_panics, 1);
-        }
+        self.containment.call(|| (self.callback)(message));
     }
 }
 

@@ -66,6 +66,8 @@ pub(crate) struct Progress {
     pub(crate) greeted: bool,
     /// The handshake has ended.
     pub(crate) ready: bool,
+    /// Messages were handed to sinks.
+    pub(crate) delivered: bool,
 }
 
 impl Link {
@@ -271,6 +273,7 @@ impl Link {
                 Step::Incomplete { needed } => break needed,
             }
         };
+        progress.delivered |= messages > 0;
         count(&shared.counters.messages_in, messages);
         self.input.make_space(needed);
         Ok(())

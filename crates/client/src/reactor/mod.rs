@@ -188,6 +188,10 @@ impl Reactor {
             Ok(progress) => progress,
             Err(error) => return self.lost(error),
         };
+        if progress.delivered {
+            // Sinks may have handled what they were given, which took its time.
+            *now = Instant::now();
+        }
         if progress.greeted {
             encode::connect(&mut link.out, &self.connect.to_json());
             link.out.extend_from_slice(encode::PING);

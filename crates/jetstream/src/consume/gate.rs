@@ -87,6 +87,12 @@ impl Gate {
         }
     }
 
+    /// Whether nothing is missing, as far as is known.
+    #[inline]
+    pub(super) fn is_open(&self) -> bool {
+        self.closed.is_none()
+    }
+
     /// Nothing is missing, or nothing can be done about it.
     pub(super) fn open(&mut self) {
         self.closed = None;

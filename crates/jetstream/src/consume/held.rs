@@ -39,8 +39,19 @@ const ORPHANED: u64 = u64::MAX;
 struct Mark {
     sequence: u64,
     timestamp_ns: u64,
-    /// The message whose acknowledgement set it.
-    message: Option<Message>,
+    /// Where the acknowledgement goes that sets it; empty before the first one.
+    reply: Vec<u8>,
+    /// It has moved, and the server was not told yet.
+    moved: bool,
+}
+
+impl Mark {
+    #[inline]
+    fn move_to(&mut self, sequence: u64, timestamp_ns: u64, reply: &[u8]) {
+        (self.sequence, self.timestamp_ns, self.moved) = (sequence, timestamp_ns, true);
+        self.reply.clear();
+        self.reply.extend_from_slice(reply);
+    }
 }
 
 #[derive(Debug)]
@@ -135,8 +146,7 @@ impl HeldTable {
         };
         // Nearly all messages are new and behind all others. A server that was killed may have forgotten that it
         // delivered a message: how often it was delivered says nothing.
-        let behind = self.fresh.back().map_or(self.mark.sequence, |last| last.sequence);
-        if delivery.delivered == 1 && sequence > behind && self.aside.is_empty() {
+        if delivery.delivered == 1 && sequence > self.last_sequence() && self.aside.is_empty() {
             return self.push_fresh(entry);
         }
         self.insert_again(entry, delivery.delivered)
@@ -148,6 +158,46 @@ impl HeldTable {
         self.fresh.push_back(entry);
         self.make_room();
         Arrival::New(receipt)
+    }
+
+    /// Whether a message is new, and stands behind all that are held, so that it may pass without being held itself. Under
+    /// Watermark only while nothing is held.
+    #[inline]
+    pub(super) fn is_next(&self, delivery: &Delivery) -> bool {
+        let free = match self.settlement {
+            Settlement::Watermark => self.fresh.is_empty(),
+            _ => true,
+        };
+        free && self.aside.is_empty()
+            && delivery.delivered == 1
+            && delivery.stream_sequence > self.last_sequence()
+    }
+
+    /// The newest that was delivered for the first time, as far as is known.
+    #[inline]
+    fn last_sequence(&self) -> u64 {
+        self.fresh.back().map_or(self.mark.sequence, |last| last.sequence)
+    }
+
+    /// A message that [`HeldTable::is_next`] is settled without ever having been held. False if it must be held after all.
+    #[inline]
+    pub(super) fn pass(
+        &mut self,
+        delivery: &Delivery,
+        reply: &[u8],
+        settle: &Settle,
+        write: &mut Write<'_>,
+    ) -> bool {
+        match (self.settlement, settle) {
+            (Settlement::Each, _) => write_ack(reply, settle, write),
+            (Settlement::Nothing, _) => {}
+            (Settlement::Watermark, Settle::Ack | Settle::Term { .. }) => {
+                let timestamp_ns = delivery.timestamp_ns.min(ORPHANED - 1);
+                self.mark.move_to(delivery.stream_sequence, timestamp_ns, reply);
+            }
+            (Settlement::Watermark, Settle::Nak { .. } | Settle::Forget) => return false,
+        }
+        true
     }
 
     /// A message that may be known.
@@ -266,18 +316,16 @@ impl HeldTable {
         if self.settlement != Settlement::Watermark {
             return released;
         }
-        let mut last = None;
         while let Some(entry) = self.pop_lowest_done() {
             // One that came again stands twice: its first place has no message left, and was released then.
             let Some(message) = &entry.message else { continue };
             released.add(&entry);
             if entry.sequence > self.mark.sequence {
-                let (sequence, timestamp_ns) = (entry.sequence, entry.timestamp_ns);
-                last = Some(Mark { sequence, timestamp_ns, message: Some(message.clone()) });
+                let reply = message.reply().unwrap_or_default();
+                self.mark.move_to(entry.sequence, entry.timestamp_ns, reply);
             }
         }
-        if let Some(mark) = last {
-            self.mark = mark;
+        if std::mem::take(&mut self.mark.moved) {
             self.repeat_mark(write);
         }
         released
@@ -285,8 +333,8 @@ impl HeldTable {
 
     /// Under Watermark: acknowledges once more what the mark stands for, as a lost connection may have lost it.
     pub(super) fn repeat_mark(&self, write: &mut Write<'_>) {
-        if let Some(reply) = self.mark.message.as_ref().and_then(Message::reply) {
-            write(reply, b"");
+        if !self.mark.reply.is_empty() {
+            write(&self.mark.reply, b"");
         }
     }
 

@@ -299,3 +299,58 @@ fn the_mark_starts_over_with_a_stream_made_anew() {
     assert_eq!(bed.written(), [ack(2)]);
     assert_eq!(bed.insert_of(2, 2, ANEW + 2), Arrival::Done);
 }
+
+#[test]
+fn what_passes_is_settled_without_being_held() {
+    let nak = Settle::Nak { delay: Duration::ZERO };
+    for (settlement, settle, passes, acks) in [
+        (Settlement::Each, Settle::Ack, true, vec![ack(5)]),
+        (Settlement::Each, nak.clone(), true, vec![(5, 1, "-NAK".into())]),
+        (Settlement::Each, Settle::Forget, true, vec![]),
+        (Settlement::Watermark, Settle::Ack, true, vec![ack(5)]),
+        (Settlement::Watermark, Settle::Term { reason: String::new() }, true, vec![ack(5)]),
+        (Settlement::Watermark, nak, false, vec![]),
+        (Settlement::Watermark, Settle::Forget, false, vec![]),
+        (Settlement::Nothing, Settle::Ack, true, vec![]),
+    ] {
+        let case = format!("{settlement:?} {settle:?}");
+        let mut bed = Bed::new(settlement, 10);
+        let (delivery, message) = delivery(5, 1, 5);
+        let Bed { table, written, .. } = &mut bed;
+        let mut write = writer(written);
+        assert!(table.is_next(&delivery), "{case}");
+        let passed = table.pass(&delivery, message.reply().unwrap(), &settle, &mut write);
+        assert_eq!(passed, passes, "{case}");
+        assert_eq!(table.advance(&mut write), Released::default(), "{case}");
+        assert_eq!(table.advance(&mut write), Released::default(), "told once: {case}");
+        drop(write);
+        assert_eq!((bed.table.len(), bed.written()), (0, acks), "{case}");
+    }
+}
+
+#[test]
+fn only_what_is_new_and_waits_for_nothing_may_pass() {
+    for settlement in [Settlement::Each, Settlement::Watermark, Settlement::Nothing] {
+        let mut bed = Bed::new(settlement, 10);
+        let is_next = |bed: &Bed, sequence, delivered| {
+            bed.table.is_next(&delivery(sequence, delivered, sequence).0)
+        };
+        assert!(is_next(&bed, 5, 1), "{settlement:?}: the first");
+        assert!(!is_next(&bed, 5, 2), "{settlement:?}: delivered again");
+        let held = bed.take(5, 1);
+        assert!(!is_next(&bed, 5, 1), "{settlement:?}: held");
+        assert!(!is_next(&bed, 4, 1), "{settlement:?}: older than what is held");
+        let behind_a_held_one = is_next(&bed, 6, 1);
+        assert_eq!(behind_a_held_one, settlement != Settlement::Watermark, "{settlement:?}");
+        bed.settle(held, Settle::Ack);
+        assert!(is_next(&bed, 6, 1), "{settlement:?}: nothing is held");
+        let aside = bed.take(6, 2);
+        assert!(!is_next(&bed, 7, 1), "{settlement:?}: a redelivery is held");
+        bed.settle(aside, Settle::Ack);
+        assert!(is_next(&bed, 7, 1), "{settlement:?}: nothing is held again");
+    }
+    let mut bed = Bed::new(Settlement::Watermark, 10);
+    let held = bed.take(5, 1);
+    bed.settle(held, Settle::Ack);
+    assert!(!bed.table.is_next(&delivery(5, 1, 5).0), "acknowledged by the mark");
+}

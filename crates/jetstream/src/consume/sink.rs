@@ -13,9 +13,9 @@ use super::gate::{Gate, Guard};
 use super::held::{Arrival, HeldTable, Released};
 use super::inbox::{Mail, PullInbox, read_answer};
 use super::settle::SettleQueue;
-use super::{Held, Settled, Taker};
+use super::{Held, Settle, Settled, Taker};
 
-pub(super) struct PullSink {
+pub(super) struct PullSink<T> {
     inbox: PullInbox,
     scheduler: PullScheduler,
     table: HeldTable,
@@ -26,7 +26,7 @@ pub(super) struct PullSink {
     /// The place of the last delivery among those of the consumer, on this connection.
     consumer_sequence: Option<u64>,
     queue: Arc<SettleQueue>,
-    taker: Box<dyn Taker>,
+    taker: T,
     arena: Arena,
     /// A quarter of the ack wait: what is older than that at a look is kept alive, so nothing gets older than half.
     keep_alive_every: Duration,
@@ -37,20 +37,22 @@ pub(super) struct PullSink {
     connected: bool,
     /// Something was settled since the mark was last looked at.
     unmarked: bool,
+    /// Messages of this turn that were settled as they came.
+    at_once: usize,
     /// Buffers that are used again.
     settled: Vec<Settled>,
     reply: Vec<u8>,
     body: Vec<u8>,
 }
 
-impl PullSink {
+impl<T: Taker> PullSink<T> {
     pub(super) fn new(
         inbox: PullInbox,
         pull: PullConfig,
         table: HeldTable,
         guard: Guard,
         queue: Arc<SettleQueue>,
-        taker: Box<dyn Taker>,
+        taker: T,
     ) -> Self {
         let now = Instant::now();
         Self {
@@ -71,6 +73,7 @@ impl PullSink {
             stopped: false,
             connected: false,
             unmarked: false,
+            at_once: 0,
             settled: Vec::new(),
             reply: Vec::new(),
             body: Vec::new(),
@@ -129,6 +132,49 @@ impl PullSink {
                 self.gate.close(self.now);
             }
         }
+        if self.may_settle_at_once(&delivery)
+            && let Some(settle) = self.taker.at_once(message, &delivery)
+        {
+            return self.settle_at_once(&delivery, message, &settle, out);
+        }
+        self.hold(delivery, message, out);
+    }
+
+    /// Whether a message is new, and waits for no other one.
+    #[inline]
+    fn may_settle_at_once(&self, delivery: &Delivery) -> bool {
+        self.gate.is_open() && self.held_back.is_empty() && self.table.is_next(delivery)
+    }
+
+    /// A message that never was held is settled.
+    #[inline]
+    fn settle_at_once(
+        &mut self,
+        delivery: &Delivery,
+        message: &MessageRef<'_>,
+        settle: &Settle,
+        out: &mut Out<'_>,
+    ) {
+        self.at_once += 1;
+        self.scheduler.on_passing_message(counted(message), self.now);
+        let reply = message.reply().unwrap_or_default();
+        if self
+            .table
+            .pass(delivery, reply, settle, &mut |subject, body| out.publish(subject, b"", body))
+        {
+            self.unmarked = true;
+            return;
+        }
+        // Under Watermark what is given back holds the mark up.
+        let owned = message.to_message(&mut self.arena);
+        if let Arrival::New(receipt) = self.table.insert(delivery, &owned, self.now) {
+            self.table
+                .settle(receipt, settle, &mut |subject, body| out.publish(subject, b"", body));
+        }
+    }
+
+    /// Holds a message until it is settled.
+    fn hold(&mut self, delivery: Delivery, message: &MessageRef<'_>, out: &mut Out<'_>) {
         let owned = message.to_message(&mut self.arena);
         match self.table.insert(&delivery, &owned, self.now) {
             Arrival::New(receipt) => {
@@ -206,6 +252,9 @@ impl PullSink {
         let mut settled = self.queue.take(mem::take(&mut self.settled));
         let mut write = |subject: &[u8], body: &[u8]| out.publish(subject, b"", body);
         let mut released = Released::default();
+        if self.at_once > 0 {
+            self.scheduler.on_passed(mem::take(&mut self.at_once), self.now);
+        }
         if !settled.is_empty() {
             // What is given back was not handled, but it is rare, and the rate an estimate.
             self.scheduler.on_handled(settled.len(), self.now);
@@ -246,7 +295,7 @@ fn counted(message: &MessageRef<'_>) -> usize {
     message.subject().len() + reply + headers + message.payload().len()
 }
 
-impl Sink for PullSink {
+impl<T: Taker> Sink for PullSink<T> {
     #[inline]
     fn message(&mut self, message: &MessageRef<'_>, out: &mut Out<'_>) {
         self.now = out.now();

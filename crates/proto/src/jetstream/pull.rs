@@ -229,6 +229,22 @@ impl PullScheduler {
         self.held_bytes += bytes;
     }
 
+    /// A message was delivered that is handled as it comes, and never held. How many that were in a turn is told to
+    /// [`PullScheduler::on_passed`].
+    #[inline]
+    pub fn on_passing_message(&mut self, counted: usize, now: Instant) {
+        self.arrived(counted);
+        self.too_few_bytes = 0;
+        if self.open == 0 {
+            self.rate.work_begins(now);
+        }
+    }
+
+    /// `messages` that were never held were handled.
+    pub fn on_passed(&mut self, messages: usize, now: Instant) {
+        self.rate.count(messages, self.open, &self.config, now);
+    }
+
     /// A message was delivered that is not to be handled, and not held: it was known already.
     pub fn on_known_message(&mut self, counted: usize) {
         self.arrived(counted);
