@@ -1,18 +1,18 @@
 //! One connection to one server: socket, input, output, session.
 
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jetlane_proto::{
-    Frame, Greeting, MessageFrame, Parser, Pong, Session, SessionError, Span, Step, encode,
-    outbound,
+    Frame, Greeting, MessageFrame, Parser, Pong, Session, SessionError, Span, Step,
 };
 use mio::net::TcpStream;
 use mio::{Interest, Poll, Token};
 
 use super::input::Input;
+use super::output::Output;
 use super::routes::Routes;
 use crate::error::LinkError;
 use crate::options::ConnectOptions;
@@ -29,13 +29,7 @@ pub(crate) struct Link {
     pub(crate) session: Session<Resolver<Result<(), FlushError>>>,
     parser: Parser,
     input: Input,
-    /// Frames to be written. All of them since the last time everything was written, so that the beginning of a frame
-    /// that was written in part is known.
-    pub(crate) out: Vec<u8>,
-    /// How much of `out` is written. `written <= out.len()`
-    written: usize,
-    /// Where the last PONG in `out` ends. A peer that does not read gets no second one.
-    pong_end: usize,
+    pub(crate) output: Output,
     /// Why nothing can be written any more. What the peer said before it closed may still be read.
     broken: Option<io::Error>,
     /// We have said that we have ended.
@@ -55,9 +49,6 @@ pub(crate) struct Link {
 
 /// What is read while so much waits to be written would only add to it: then the peer has to take first.
 const MAX_OWED: usize = 16 << 20;
-
-/// So much that was written is cut off the front of what waits behind it.
-const COMPACT: usize = 256 << 10;
 
 /// What the frames of one read have changed.
 #[derive(Clone, Copy, Debug, Default)]
@@ -89,9 +80,7 @@ impl Link {
             session: Session::new(options.session, now),
             parser: Parser::new(&options.limits),
             input: Input::new(),
-            out: Vec::new(),
-            written: 0,
-            pong_end: 0,
+            output: Output::default(),
             broken: None,
             finished: false,
             must_read: false,
@@ -113,33 +102,12 @@ impl Link {
 
     /// True if writing would come to something now.
     pub(crate) fn can_write_more(&self) -> bool {
-        self.writable && (self.connecting || self.unwritten() > 0)
-    }
-
-    /// How many bytes are not written yet.
-    pub(crate) fn unwritten(&self) -> usize {
-        self.out.len() - self.written
+        self.writable && (self.connecting || self.output.unwritten() > 0)
     }
 
     /// True if reading may come to something, and may be done.
     pub(crate) fn may_read(&self) -> bool {
-        self.must_read && !self.connecting && self.unwritten() < MAX_OWED
-    }
-
-    /// Appends whole frames, and leaves `frames` empty.
-    pub(crate) fn push(&mut self, frames: &mut Vec<u8>) {
-        if self.out.is_empty() {
-            std::mem::swap(&mut self.out, frames);
-        } else {
-            self.out.append(frames);
-        }
-    }
-
-    /// The frames that are not written whole. One that was written in part counts as not written, as the server drops its
-    /// beginning with the connection; unless it is to blame for the end.
-    pub(crate) fn unwritten_frames(&self, blame_the_cut_one: bool) -> &[u8] {
-        let cut = outbound::frame_around(&self.out, self.written);
-        &self.out[if blame_the_cut_one { cut.end } else { cut.start }..]
+        self.must_read && !self.connecting && self.output.unwritten() < MAX_OWED
     }
 
     /// True once [`Link::finish`] was called.
@@ -161,10 +129,10 @@ impl Link {
         if self.connecting && !self.has_connected()? {
             return Ok(0);
         }
-        let before = self.written;
-        while self.writable && self.written < self.out.len() {
-            match self.socket.write(&self.out[self.written..]) {
-                Ok(count) if count > 0 => self.written += count,
+        let mut written = 0;
+        while self.writable && self.output.unwritten() > 0 {
+            match self.output.write_to(&mut self.socket) {
+                Ok(count) if count > 0 => written += count,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => self.writable = false,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 failed => {
@@ -173,22 +141,7 @@ impl Link {
                 }
             }
         }
-        let written = self.written - before;
-        if self.written == self.out.len() {
-            self.out.clear();
-            (self.written, self.pong_end) = (0, 0);
-        } else if self.written >= COMPACT {
-            self.compact();
-        }
         Ok(written)
-    }
-
-    /// Cuts off the frames that are written, so that `out` does not grow for ever while it is never quite empty.
-    fn compact(&mut self) {
-        let start = outbound::frame_around(&self.out, self.written).start;
-        self.out.drain(..start);
-        self.written -= start;
-        self.pong_end = self.pong_end.saturating_sub(start);
     }
 
     /// Whether the TCP handshake has ended well.
@@ -284,7 +237,8 @@ impl Link {
         // A message that was on its way when its subscription ended is nobody's.
         if let Some(sink) = routes.taker(frame.sid) {
             let message = MessageRef::new(&self.input.unparsed()[..len], frame);
-            let mut out = Out { bytes: &mut self.out, now, connected: true, sid: frame.sid };
+            let bytes = self.output.next();
+            let mut out = Out { bytes, now, connected: true, sid: frame.sid };
             sink.message(&message, &mut out);
         }
     }
@@ -316,10 +270,7 @@ impl Link {
             _ => self.session.expect_greeted()?,
         }
         match frame {
-            Frame::Ping if self.pong_end <= self.written => {
-                self.out.extend_from_slice(encode::PONG);
-                self.pong_end = self.out.len();
-            }
+            Frame::Ping => self.output.pong(),
             Frame::Pong => match self.session.on_pong(now) {
                 Pong::Ready => progress.ready = true,
                 Pong::Flushed(done) => self.flushed.push(done),

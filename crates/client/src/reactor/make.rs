@@ -70,7 +70,6 @@ pub(crate) fn make(
         backlog: Vec::new(),
         flushes: Vec::new(),
         commands: Vec::new(),
-        taken: Vec::new(),
         now,
     };
     Ok(Made { reactor, shared, connected })

@@ -7,6 +7,7 @@
 mod input;
 mod link;
 mod make;
+mod output;
 mod routes;
 mod sleep;
 mod thread;
@@ -64,9 +65,8 @@ pub(crate) struct Reactor {
     backlog: Vec<u8>,
     /// Flushes asked for while there was no connection.
     flushes: Vec<Resolver<Result<(), FlushError>>>,
-    /// Buffers for what is taken from the outbox; empty between turns.
+    /// A buffer for what is taken from the outbox; empty between turns.
     commands: Vec<Command>,
-    taken: Vec<u8>,
     now: Instant,
 }
 
@@ -108,13 +108,23 @@ impl Reactor {
     /// Takes what user threads left: all of it while the socket keeps up, else the commands that need not wait for it.
     fn take_outbox(&mut self) {
         let mut commands = mem::take(&mut self.commands);
-        let mut taken = mem::take(&mut self.taken);
+        let intake = self.intake();
         let outbox = &self.shared.outbox;
-        match self.intake() {
-            Intake::All => outbox.take(&mut taken, &mut commands),
-            Intake::Ready => outbox.take_ready_commands(&mut commands),
-            Intake::Commands => outbox.take_commands(&mut commands),
-        }
+        let taken = match (intake, &mut self.link) {
+            (Intake::All, Some(link)) => {
+                let mut taken = link.output.spare();
+                outbox.take(&mut taken, &mut commands);
+                taken
+            }
+            (Intake::Ready, _) => {
+                outbox.take_ready_commands(&mut commands);
+                Vec::new()
+            }
+            _ => {
+                outbox.take_commands(&mut commands);
+                Vec::new()
+            }
+        };
         // What a nudged sink has to write was caused before what user threads queued since: a flush covers it.
         for command in &commands {
             if let Command::Nudge { sid } = command {
@@ -123,12 +133,12 @@ impl Reactor {
         }
         self.end_turn_of_sinks();
         if let Some(link) = &mut self.link {
-            link.push(&mut taken);
+            link.output.push(taken);
         }
         for command in commands.drain(..) {
             self.obey(command);
         }
-        (self.commands, self.taken) = (commands, taken);
+        self.commands = commands;
         self.end_turn_of_sinks();
     }
 
@@ -136,7 +146,7 @@ impl Reactor {
     fn intake(&self) -> Intake {
         match &self.link {
             Some(link) if !link.is_ready() => Intake::Commands,
-            Some(link) if link.unwritten() < self.shared.limits.outbox_bytes => Intake::All,
+            Some(link) if link.output.keeps_up() => Intake::All,
             Some(_) => Intake::Ready,
             None => Intake::Commands,
         }
@@ -193,8 +203,8 @@ impl Reactor {
             *now = Instant::now();
         }
         if progress.greeted {
-            encode::connect(&mut link.out, &self.connect.to_json());
-            link.out.extend_from_slice(encode::PING);
+            encode::connect(link.output.next(), &self.connect.to_json());
+            link.output.next().extend_from_slice(encode::PING);
         }
         if progress.ready {
             self.on_ready();
@@ -216,12 +226,12 @@ impl Reactor {
         self.take_queued();
         let Some(link) = &mut self.link else { return };
         // Subscriptions first, so that the answers to what follows find them.
-        self.routes.restore(&mut link.out);
-        link.out.append(&mut self.backlog);
-        let mut out = Out { bytes: &mut link.out, now: self.now, connected: true, sid: 0 };
+        self.routes.restore(link.output.next());
+        link.output.next().append(&mut self.backlog);
+        let mut out = Out { bytes: link.output.next(), now: self.now, connected: true, sid: 0 };
         self.routes.connected(&mut out);
         for done in self.flushes.drain(..) {
-            link.out.extend_from_slice(encode::PING);
+            link.output.next().extend_from_slice(encode::PING);
             link.session.on_flush_sent(done);
         }
         if let Some(first) = self.first.take() {
@@ -270,7 +280,7 @@ impl Reactor {
             return;
         }
         if link.is_ready() {
-            keep_publishes(&mut self.backlog, link.unwritten_frames(error.blames_a_frame()));
+            link.output.keep_unwritten(error.blames_a_frame(), &mut self.backlog);
         }
         // What the last read brought before it failed is handed on as well.
         self.end_turn_of_sinks();
@@ -338,7 +348,7 @@ impl Reactor {
     fn closed(&mut self) -> Option<Turn> {
         let outbox = self.shared.outbox.lock();
         let deadline = outbox.closing?;
-        let in_link = self.link.as_ref().map_or(0, Link::unwritten);
+        let in_link = self.link.as_ref().map_or(0, |link| link.output.unwritten());
         let unwritten = in_link + self.backlog.len() + outbox.bytes.len();
         let more = unwritten > 0 || !outbox.commands.is_empty();
         drop(outbox);
@@ -390,7 +400,7 @@ impl Reactor {
         if let Some(link) = &mut self.link {
             match link.session.on_time(self.now) {
                 Ok(SessionTimeout::None) => {}
-                Ok(SessionTimeout::Ping) => link.out.extend_from_slice(encode::PING),
+                Ok(SessionTimeout::Ping) => link.output.next().extend_from_slice(encode::PING),
                 Err(error) => self.lost(error.into()),
             }
         }
@@ -412,7 +422,9 @@ impl Reactor {
 /// Where sinks write to: behind what the connection writes now, or what the next one will write first.
 fn out_of<'a>(link: &'a mut Option<Link>, backlog: &'a mut Vec<u8>, now: Instant) -> Out<'a> {
     match link {
-        Some(link) if link.is_ready() => Out { bytes: &mut link.out, now, connected: true, sid: 0 },
+        Some(link) if link.is_ready() => {
+            Out { bytes: link.output.next(), now, connected: true, sid: 0 }
+        }
         _ => Out { bytes: backlog, now, connected: false, sid: 0 },
     }
 }

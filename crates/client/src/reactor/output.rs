@@ -1,0 +1,256 @@
+//! What is on its way to the socket.
+
+use std::io::{self, IoSlice, Write};
+use std::mem;
+
+use jetlane_proto::{encode, outbound};
+
+use crate::sink::keep_publishes;
+
+/// Buffers that a large message has made larger than this are given back.
+const KEEP: usize = 4 << 20;
+
+/// Frames to be written: those that are being written, and those behind them.
+///
+/// What user threads queue is taken over as a whole buffer, so that nothing is copied on its way, and two buffers go round
+/// between them and the socket.
+#[derive(Debug, Default)]
+pub(crate) struct Output {
+    /// Whole frames, of which `written` bytes are written: where a frame begins that was written in part can be found
+    /// out, should it matter.
+    writing: Vec<u8>,
+    /// `written <= writing.len()`
+    written: usize,
+    /// Whole frames.
+    next: Vec<u8>,
+    /// Where the last PONG in `writing` ends, and that in `next`; 0 if there is none.
+    pong_end: usize,
+    next_pong_end: usize,
+}
+
+impl Output {
+    /// Where frames are appended.
+    #[inline]
+    pub(crate) fn next(&mut self) -> &mut Vec<u8> {
+        &mut self.next
+    }
+
+    /// How many bytes are not written yet.
+    pub(crate) fn unwritten(&self) -> usize {
+        self.writing.len() - self.written + self.next.len()
+    }
+
+    /// True unless the socket has stopped taking in the midst of what it was given.
+    pub(crate) fn keeps_up(&self) -> bool {
+        self.written == self.writing.len()
+    }
+
+    /// A buffer that is not needed now, if there is one: empty, to be filled and pushed.
+    pub(crate) fn spare(&mut self) -> Vec<u8> {
+        if !self.keeps_up() {
+            return Vec::new();
+        }
+        self.finish();
+        mem::take(&mut self.writing)
+    }
+
+    /// Appends whole frames, or puts a spare buffer back that was not filled.
+    pub(crate) fn push(&mut self, mut frames: Vec<u8>) {
+        if frames.is_empty() {
+            if self.writing.capacity() == 0 {
+                self.writing = frames;
+            }
+            return;
+        }
+        if self.keeps_up() {
+            // What stands there goes first, and leaves the place to them.
+            self.begin_next();
+        }
+        if self.next.is_empty() {
+            self.next = frames;
+        } else {
+            self.next.append(&mut frames);
+        }
+    }
+
+    /// Answers a PING, unless the last answer is not written yet: a peer that does not read gets no second one.
+    pub(crate) fn pong(&mut self) {
+        if self.next_pong_end == 0 && self.pong_end <= self.written {
+            self.next.extend_from_slice(encode::PONG);
+            self.next_pong_end = self.next.len();
+        }
+    }
+
+    /// Gives the socket all there is, once. Returns how much it took.
+    pub(crate) fn write_to(&mut self, socket: &mut impl Write) -> io::Result<usize> {
+        if self.keeps_up() {
+            self.begin_next();
+        }
+        let rest = &self.writing[self.written..];
+        let count = match self.next.is_empty() {
+            true => socket.write(rest)?,
+            false => socket.write_vectored(&[IoSlice::new(rest), IoSlice::new(&self.next)])?,
+        };
+        match count.checked_sub(rest.len()) {
+            Some(of_next) if !self.next.is_empty() => {
+                self.begin_next();
+                self.written = of_next;
+            }
+            _ => self.written += count,
+        }
+        Ok(count)
+    }
+
+    /// Appends the publishes that are not written whole to `unsent`. One that was written in part counts as not written,
+    /// as the server drops its beginning with the connection; unless it is to blame for the end.
+    pub(crate) fn keep_unwritten(&self, blame_the_cut_one: bool, unsent: &mut Vec<u8>) {
+        let cut = outbound::frame_around(&self.writing, self.written);
+        let from = if blame_the_cut_one { cut.end } else { cut.start };
+        keep_publishes(unsent, &self.writing[from..]);
+        keep_publishes(unsent, &self.next);
+    }
+
+    fn begin_next(&mut self) {
+        self.finish();
+        mem::swap(&mut self.writing, &mut self.next);
+        (self.pong_end, self.next_pong_end) = (self.next_pong_end, 0);
+    }
+
+    /// All of `writing` is written.
+    fn finish(&mut self) {
+        self.writing.clear();
+        if self.writing.capacity() > KEEP {
+            self.writing = Vec::new();
+        }
+        (self.written, self.pong_end) = (0, 0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Takes so much a call, of one slice or several.
+    struct Narrow {
+        most: usize,
+        taken: Vec<u8>,
+    }
+
+    impl Write for Narrow {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let count = bytes.len().min(self.most);
+            self.taken.extend_from_slice(&bytes[..count]);
+            Ok(count)
+        }
+
+        fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+            let all: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).collect();
+            self.write(&all)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn publish(name: usize) -> Vec<u8> {
+        let mut frame = Vec::new();
+        encode::publish(&mut frame, format!("s.{name}").as_bytes(), b"", &vec![b'x'; name]);
+        frame
+    }
+
+    #[test]
+    fn all_is_written_in_order_however_little_the_socket_takes() {
+        for most in 1..60 {
+            let mut socket = Narrow { most, taken: Vec::new() };
+            let (mut output, mut expected) = (Output::default(), Vec::new());
+            for name in 0..40 {
+                let frame = publish(name);
+                expected.extend_from_slice(&frame);
+                match name % 3 {
+                    0 => output.next().extend_from_slice(&frame),
+                    // In between, a write that may end in the midst of a frame.
+                    1 => {
+                        output.push(frame);
+                        output.write_to(&mut socket).unwrap();
+                    }
+                    _ if output.keeps_up() => {
+                        let mut frames = output.spare();
+                        assert!(frames.is_empty());
+                        frames.extend_from_slice(&frame);
+                        output.push(frames);
+                    }
+                    _ => output.push(frame),
+                }
+                let unwritten = expected.len() - socket.taken.len();
+                assert_eq!(output.unwritten(), unwritten, "most {most}, name {name}");
+            }
+            while output.unwritten() > 0 {
+                output.write_to(&mut socket).unwrap();
+            }
+            assert!(output.keeps_up());
+            assert_eq!(socket.taken, expected, "most {most}");
+        }
+    }
+
+    #[test]
+    fn after_any_number_of_bytes_what_is_not_written_whole_is_kept() {
+        let frames: Vec<_> = (0..6).map(publish).collect();
+        let whole: usize = frames.iter().map(Vec::len).sum();
+        for written in 0..=whole {
+            for blame in [false, true] {
+                let mut output = Output::default();
+                frames[..3].iter().for_each(|frame| output.next().extend_from_slice(frame));
+                let mut socket = Narrow { most: 0, taken: Vec::new() };
+                // Nothing is written of the first three before the others are queued behind them.
+                output.write_to(&mut socket).unwrap();
+                frames[3..].iter().for_each(|frame| output.next().extend_from_slice(frame));
+                output.next().extend_from_slice(encode::PING);
+                socket.most = written;
+                output.write_to(&mut socket).unwrap();
+                let (mut end, mut expected) = (0, Vec::new());
+                for frame in &frames {
+                    let start = end;
+                    end += frame.len();
+                    if end > written && (!blame || start >= written) {
+                        expected.extend_from_slice(frame);
+                    }
+                }
+                let mut unsent = Vec::new();
+                output.keep_unwritten(blame, &mut unsent);
+                let unsent = String::from_utf8(unsent).unwrap();
+                let expected = String::from_utf8(expected).unwrap();
+                assert_eq!(unsent, expected, "{written} of {whole} written, blame {blame}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_peer_that_does_not_read_gets_one_pong() {
+        let mut output = Output::default();
+        let mut socket = Narrow { most: 3, taken: Vec::new() };
+        output.pong();
+        output.pong();
+        assert_eq!(output.next(), encode::PONG);
+        output.write_to(&mut socket).unwrap();
+        output.pong();
+        assert_eq!(output.unwritten(), encode::PONG.len() - 3, "half of it is written");
+        output.write_to(&mut socket).unwrap();
+        output.pong();
+        assert_eq!(output.unwritten(), encode::PONG.len(), "it is written");
+    }
+
+    #[test]
+    fn a_large_buffer_is_given_back() {
+        let mut output = Output::default();
+        output.push(vec![b' '; 2 * KEEP]);
+        let mut socket = Narrow { most: usize::MAX, taken: Vec::new() };
+        output.write_to(&mut socket).unwrap();
+        assert_eq!(output.spare().capacity(), 0);
+        let mut frames = Vec::with_capacity(KEEP / 2);
+        frames.push(b' ');
+        output.push(frames);
+        output.write_to(&mut socket).unwrap();
+        assert!(output.spare().capacity() >= KEEP / 2, "others go round");
+    }
+}
