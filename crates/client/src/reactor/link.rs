@@ -47,9 +47,6 @@ pub(crate) struct Link {
     pub(crate) flushed: Vec<Resolver<Result<(), FlushError>>>,
 }
 
-/// What is read while so much waits to be written would only add to it: then the peer has to take first.
-const MAX_OWED: usize = 16 << 20;
-
 /// What the frames of one read have changed.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Progress {
@@ -107,7 +104,7 @@ impl Link {
 
     /// True if reading may come to something, and may be done.
     pub(crate) fn may_read(&self) -> bool {
-        self.must_read && !self.connecting && self.output.unwritten() < MAX_OWED
+        self.must_read && !self.connecting && !self.output.owes_much()
     }
 
     /// True once [`Link::finish`] was called.

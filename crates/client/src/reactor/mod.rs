@@ -146,7 +146,7 @@ impl Reactor {
     fn intake(&self) -> Intake {
         match &self.link {
             Some(link) if !link.is_ready() => Intake::Commands,
-            Some(link) if link.output.keeps_up() => Intake::All,
+            Some(link) if link.output.wants_more() => Intake::All,
             Some(_) => Intake::Ready,
             None => Intake::Commands,
         }

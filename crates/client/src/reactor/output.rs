@@ -7,6 +7,9 @@ use jetlane_proto::{encode, outbound};
 
 use crate::sink::keep_publishes;
 
+/// What sinks may leave to be written while the socket takes nothing. More can only come of one turn.
+const MOST_OWED: usize = 1 << 20;
+
 /// Buffers that a large message has made larger than this are given back.
 const KEEP: usize = 4 << 20;
 
@@ -23,6 +26,8 @@ pub(crate) struct Output {
     written: usize,
     /// Whole frames.
     next: Vec<u8>,
+    /// An empty buffer.
+    spare: Vec<u8>,
     /// Where the last PONG in `writing` ends, and that in `next`; 0 if there is none.
     pong_end: usize,
     next_pong_end: usize,
@@ -40,27 +45,36 @@ impl Output {
         self.writing.len() - self.written + self.next.len()
     }
 
-    /// True unless the socket has stopped taking in the midst of what it was given.
-    pub(crate) fn keeps_up(&self) -> bool {
+    /// Whether more should be pushed. Not while the socket has stopped in the midst of what it was given: more would only
+    /// need more buffers. But if sinks have written behind that, user threads may, too, or they could wait for ever; and
+    /// more than sinks may, or they would find it full whenever they come.
+    pub(crate) fn wants_more(&self) -> bool {
+        self.keeps_up() || (!self.next.is_empty() && self.next.len() < 2 * MOST_OWED)
+    }
+
+    /// Whether so much stands behind what is being written that sinks should get nothing that they could answer: the peer has
+    /// to take first.
+    pub(crate) fn owes_much(&self) -> bool {
+        self.next.len() >= MOST_OWED
+    }
+
+    fn keeps_up(&self) -> bool {
         self.written == self.writing.len()
     }
 
-    /// A buffer that is not needed now, if there is one: empty, to be filled and pushed.
+    /// A buffer that is not needed now: empty, to be filled and pushed.
     pub(crate) fn spare(&mut self) -> Vec<u8> {
-        if !self.keeps_up() {
-            return Vec::new();
+        if self.keeps_up() && self.spare.capacity() == 0 {
+            self.finish();
+            return mem::take(&mut self.writing);
         }
-        self.finish();
-        mem::take(&mut self.writing)
+        mem::take(&mut self.spare)
     }
 
     /// Appends whole frames, or puts a spare buffer back that was not filled.
     pub(crate) fn push(&mut self, mut frames: Vec<u8>) {
         if frames.is_empty() {
-            if self.writing.capacity() == 0 {
-                self.writing = frames;
-            }
-            return;
+            return self.put_by(frames);
         }
         if self.keeps_up() {
             // What stands there goes first, and leaves the place to them.
@@ -70,6 +84,13 @@ impl Output {
             self.next = frames;
         } else {
             self.next.append(&mut frames);
+            self.put_by(frames);
+        }
+    }
+
+    fn put_by(&mut self, empty: Vec<u8>) {
+        if (1..=KEEP).contains(&empty.capacity()) {
+            self.spare = empty;
         }
     }
 
@@ -174,13 +195,12 @@ mod tests {
                         output.push(frame);
                         output.write_to(&mut socket).unwrap();
                     }
-                    _ if output.keeps_up() => {
+                    _ => {
                         let mut frames = output.spare();
                         assert!(frames.is_empty());
                         frames.extend_from_slice(&frame);
                         output.push(frames);
                     }
-                    _ => output.push(frame),
                 }
                 let unwritten = expected.len() - socket.taken.len();
                 assert_eq!(output.unwritten(), unwritten, "most {most}, name {name}");
