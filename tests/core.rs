@@ -129,6 +129,56 @@ fn a_full_subscription_drops_the_newest_and_counts() {
 }
 
 #[test]
+fn messages_of_all_sizes_pass_a_queue_in_order_and_can_be_kept() {
+    let server = server();
+    let client = Client::connect(&server.url()).unwrap();
+    let mut queued = client.subscribe("n").unwrap();
+    // Of blocks and pieces of memory, smaller ones, larger ones, and just so.
+    let sizes = [0, 1, 100, 16_000, 16_384, 20_000, 65_000, 65_536, 70_000, 500_000, 3];
+    let payload = |n: usize| vec![b'a' + u8::try_from(n % 26).unwrap(); sizes[n % sizes.len()]];
+    let mut kept = Vec::new();
+    for round in 0..20 {
+        for n in 0..100 {
+            client.publish("n", payload(round * 100 + n)).unwrap();
+        }
+        for _ in 0..100 {
+            kept.push(queued.next_timeout(DEADLINE).expect("it comes"));
+        }
+        // Some memory is given back in between, some pieces in part.
+        let keep = |n: usize| n % 7 == 3;
+        for (n, message) in (round * 100..).zip(kept.split_off(kept.len() - 100)) {
+            assert!(message.payload() == payload(n), "{n}");
+            if keep(n) {
+                kept.push(message);
+            }
+        }
+    }
+    let numbers = (0..2000).filter(|n| n % 7 == 3);
+    assert!(numbers.zip(&kept).all(|(n, message)| message.payload() == payload(n)));
+    assert_eq!(queued.dropped(), 0);
+}
+
+#[test]
+fn a_queue_that_was_full_takes_as_much_as_was_read() {
+    let server = server();
+    let limits = Limits { subscription_bytes: 10_000, ..Limits::default() };
+    let client = ConnectOptions::new().limits(limits).connect(&server.url()).unwrap();
+    let mut queued = client.subscribe("n").unwrap();
+    for round in 1..=3 {
+        for _ in 0..100 {
+            client.publish("n", [b'x'; 985]).unwrap();
+        }
+        client.flush().wait().unwrap();
+        // Each takes 1000 bytes on the wire.
+        for _ in 0..10 {
+            assert_eq!(queued.try_next().expect("there was room").wire_len(), 1000);
+        }
+        assert!(queued.try_next().is_none());
+        assert_eq!(queued.dropped(), 90 * round);
+    }
+}
+
+#[test]
 fn what_was_queued_is_written_by_close_and_nothing_is_accepted_after() {
     let server = server();
     let client = Client::connect(&server.url()).unwrap();

@@ -28,6 +28,12 @@ impl<'a> MessageRef<'a> {
         Self { frame, at }
     }
 
+    /// The whole frame, as it came.
+    #[inline]
+    pub(crate) fn frame(&self) -> &'a [u8] {
+        self.frame
+    }
+
     /// Reads a whole MSG or HMSG frame, and nothing else: for tests of sinks.
     pub fn read(frame: &'a [u8]) -> Option<Self> {
         match Parser::new(&Limits::default()).next(frame) {
@@ -76,6 +82,12 @@ impl<'a> MessageRef<'a> {
 }
 
 impl Message {
+    /// A message whose parts are `at` these positions of its frame.
+    #[inline]
+    pub(crate) fn new(frame: Bytes, at: MessageFrame) -> Self {
+        Self { frame, at }
+    }
+
     /// The subject it was published to, with replacement characters if it is not UTF-8 (a server does not check).
     pub fn subject(&self) -> Cow<'_, str> {
         String::from_utf8_lossy(self.subject_bytes())

@@ -38,7 +38,7 @@ impl Subscription {
 
     /// The next message, waited for no longer than `timeout`. `None` if none came, or the connection is closed.
     pub fn next_timeout(&mut self, timeout: Duration) -> Option<Message> {
-        match self.reader.next(Some(later(Instant::now(), timeout))) {
+        match self.reader.next(|| Some(later(Instant::now(), timeout))) {
             Next::Message(message) => Some(message),
             Next::Empty | Next::Closed => None,
         }
@@ -59,7 +59,7 @@ impl Iterator for Subscription {
     type Item = Message;
 
     fn next(&mut self) -> Option<Message> {
-        match self.reader.next(None) {
+        match self.reader.next(|| None) {
             Next::Message(message) => Some(message),
             Next::Empty | Next::Closed => None,
         }
