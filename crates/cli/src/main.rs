@@ -3,8 +3,9 @@
 
 use std::process::ExitCode;
 
+use anyhow::Result;
 use clap::{Parser, Subcommand};
-use jetlane_cli::demo;
+use jetlane_cli::{bench, demo};
 
 /// An event bus on NATS JetStream that keeps the order of every aggregate.
 #[derive(Debug, Parser)]
@@ -18,11 +19,16 @@ struct Arguments {
 enum Command {
     /// Publish and handle events of many aggregates at full speed on a real nats-server, and check every one.
     Demo(demo::Options),
+    /// Measure what jetlane does on a real nats-server: throughput, CPU, latency.
+    Bench(bench::Options),
 }
 
 fn main() -> ExitCode {
-    let Command::Demo(options) = Arguments::parse().command;
-    match demo::run(&options) {
+    let result = match Arguments::parse().command {
+        Command::Demo(options) => demo::run(&options),
+        Command::Bench(options) => benchmark(&options).map(|()| true),
+    };
+    match result {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -30,4 +36,14 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn benchmark(options: &bench::Options) -> Result<()> {
+    let line = bench::run(options)?;
+    if options.common.json {
+        println!("{}", serde_json::to_string(&line)?);
+    } else {
+        println!("{}", bench::Summary(&line));
+    }
+    Ok(())
 }

@@ -1,6 +1,12 @@
 //! The command line of `jetlane bench`, in the shape of `nats bench`.
 
+use std::fmt;
+
+use anyhow::{Result, ensure};
 use clap::{Args, Subcommand, ValueEnum};
+
+/// A payload with the number of its message takes so many bytes at least.
+pub(super) const LEAST_SIZE: usize = 8;
 
 /// Measure this client against a real nats-server.
 #[derive(Clone, Debug, Args)]
@@ -93,6 +99,10 @@ pub struct Common {
     /// The subject.
     #[arg(long, global = true, default_value = "bench")]
     pub subject: String,
+    /// Spread messages over so many subjects, <SUBJECT>.0 and so on, each with a subscription of its own: for `pub` and
+    /// `sub`.
+    #[arg(long, global = true, default_value_t = 1)]
+    pub subjects: usize,
     /// A running server; without it a nats-server is found or fetched, and started for the benchmark.
     #[arg(long, global = true)]
     pub url: Option<String>,
@@ -144,4 +154,85 @@ pub enum IdleBy {
     Spin,
     /// Look again for ever.
     Busy,
+}
+
+impl Options {
+    /// Refuses what makes no sense, before anything is begun.
+    pub(super) fn check(&self) -> Result<()> {
+        let Common { msgs, size, clients, threads, batch, subjects, rate, local, .. } = self.common;
+        for (name, value) in
+            [("clients", clients), ("threads", threads), ("batch", batch), ("subjects", subjects)]
+        {
+            ensure!(value > 0, "--{name} must be at least 1");
+        }
+        ensure!(msgs > 0, "--msgs must be at least 1");
+        ensure!(rate != Some(0), "--rate must be at least 1");
+        let workers = clients.saturating_mul(threads);
+        ensure!(
+            workers as u64 <= msgs,
+            "--msgs must be at least one for each of the {workers} threads (--clients times --threads)"
+        );
+        let is_core = matches!(self.work, Work::Pub | Work::Sub);
+        ensure!(
+            subjects == 1 || is_core,
+            "--subjects is for `pub` and `sub`, not for `{}`",
+            self.work
+        );
+        let can_be_local = matches!(self.work, Work::Req | Work::Js(JsWork::Pub(PubWork::Sync)));
+        ensure!(
+            !local || (can_be_local && workers == 1),
+            "--local is for `req` and `js pub sync` with one client and one thread"
+        );
+        let can_be_paced =
+            matches!(self.work, Work::Pub | Work::Req | Work::Js(JsWork::Pub(PubWork::Sync)));
+        ensure!(
+            rate.is_none() || can_be_paced,
+            "--rate is for `pub`, `req` and `js pub sync`, not for `{}`",
+            self.work
+        );
+        if rate.is_some() && self.work == Work::Pub {
+            ensure!(
+                workers == 1 && subjects == 1,
+                "`pub --rate` measures one client, one thread and one subject"
+            );
+            ensure!(
+                size >= LEAST_SIZE,
+                "--size must be at least {LEAST_SIZE} with `pub --rate`: each message carries its number"
+            );
+        }
+        ensure!(
+            self.work != Work::Serve || self.common.url.is_some(),
+            "`serve` answers requests of others: say on which server, by --url"
+        );
+        let one_client = matches!(self.work, Work::Js(JsWork::Fetch) | Work::Bus);
+        ensure!(clients == 1 || !one_client, "`{}` is for one client", self.work);
+        Ok(())
+    }
+
+    /// The subject of message `n`, and of subscription `n`.
+    pub fn subject_of(&self, n: usize) -> String {
+        match self.common.subjects {
+            1 => self.common.subject.clone(),
+            subjects => format!("{}.{}", self.common.subject, n % subjects),
+        }
+    }
+}
+
+/// As on the command line.
+impl fmt::Display for Work {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Pub => "pub",
+            Self::Sub => "sub",
+            Self::Req => "req",
+            Self::Serve => "serve",
+            Self::Js(JsWork::Pub(PubWork::Sync)) => "js pub sync",
+            Self::Js(JsWork::Pub(PubWork::Async)) => "js pub async",
+            Self::Js(JsWork::Consume(ConsumeWork::Each)) => "js consume each",
+            Self::Js(JsWork::Consume(ConsumeWork::Watermark)) => "js consume watermark",
+            Self::Js(JsWork::Consume(ConsumeWork::None)) => "js consume none",
+            Self::Js(JsWork::Fetch) => "js fetch",
+            Self::Bus => "bus",
+        })
+    }
 }

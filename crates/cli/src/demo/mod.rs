@@ -1,8 +1,6 @@
 //! `jetlane demo`: the main job, end to end, on a real nats-server, with every event checked.
 
 mod check;
-mod process;
-mod progress;
 mod publish;
 mod report;
 
@@ -17,9 +15,10 @@ use jetlane::{Envelope, EventBus, Settlement, Strategy};
 use jetlane_testkit::Server;
 
 use check::Checker;
-use progress::Progress;
 use publish::{Clock, Published};
 use report::Report;
+
+use crate::progress::Progress;
 
 /// An event carries at least its key, its counter and its time.
 const LEAST_PAYLOAD: usize = 24;
@@ -127,7 +126,8 @@ fn measure(bus: &EventBus, topic: &str, options: &Options) -> Result<Report> {
         None => subscribe,
     };
     let subscription = subscribe.start()?;
-    let progress = Progress::new(options.messages, options.json || options.no_progress);
+    let quiet = options.json || options.no_progress;
+    let progress = Progress::new(options.messages, "events handled", quiet);
 
     let started = Instant::now();
     let Published { published, stored, publish_time, threads, call, until_stored } =
@@ -155,7 +155,7 @@ fn measure(bus: &EventBus, topic: &str, options: &Options) -> Result<Report> {
         handled_p50_us: checked.latency.p50_us(),
         handled_p99_us: checked.latency.p99_us(),
         threads,
-        peak_rss_kb: process::peak_rss_kb(),
+        peak_rss_kb: crate::process::peak_rss_kb(),
     })
 }
 

@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 use jetlane::{Envelope, EventBus, Ticket};
 
+use super::Options;
 use super::check::Mark;
 use super::report::Latency;
-use super::{Options, process};
+use crate::process;
 
 /// Progress is shown once so many events.
 const SHOW_EVERY: u64 = 1024;

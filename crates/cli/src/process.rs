@@ -1,12 +1,12 @@
 //! What the operating system knows of this process.
 
 /// The threads of this process; 0 where it can not be told.
-pub(super) fn threads() -> u64 {
+pub fn threads() -> u64 {
     status("Threads:")
 }
 
 /// The most memory that was resident at once, in KiB; 0 where it can not be told.
-pub(super) fn peak_rss_kb() -> u64 {
+pub fn peak_rss_kb() -> u64 {
     status("VmHWM:")
 }
 
