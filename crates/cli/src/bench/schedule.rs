@@ -1,8 +1,8 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// So long before its time an operation is no longer slept for: a sleep would wake too late.
-const SPIN: Duration = Duration::from_micros(100);
+/// So long before its time an operation is no longer slept for, as a sleep would end too late; others may run all the same.
+const SPIN: Duration = Duration::from_micros(60);
 
 /// When operations are due that come at a fixed rate, whatever becomes of those before them: who is late is late for all
 /// that were due meanwhile, and latencies that count from here do not leave that out.
@@ -30,7 +30,7 @@ impl Schedule {
         loop {
             match due.checked_duration_since(Instant::now()) {
                 Some(left) if left > SPIN => thread::park_timeout(left - SPIN),
-                Some(left) if !left.is_zero() => std::hint::spin_loop(),
+                Some(left) if !left.is_zero() => thread::yield_now(),
                 _ => return due,
             }
         }
