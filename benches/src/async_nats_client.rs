@@ -149,6 +149,8 @@ async fn paced(options: &Options, receiver: Client) -> Result<Line> {
     let meter = Meter::start();
     let rate = common.rate.context("a rate is given")?;
     let (subject, size) = (Subject::from(common.subject.clone()), common.size);
+    // Dropped with its last messages unwritten, it would lose them.
+    let open = publisher.clone();
     let runtime = tokio::runtime::Handle::current();
     // On a thread of its own: pacing blocks.
     let pacing = tokio::task::spawn_blocking(move || {
@@ -162,6 +164,7 @@ async fn paced(options: &Options, receiver: Client) -> Result<Line> {
         Ok::<_, anyhow::Error>(schedule)
     });
     let schedule = pacing.await??;
+    open.flush().await?;
     let received = tokio::time::timeout(PATIENCE, receiving).await???;
     let mut latencies = Latencies::new();
     for (expected, (n, at)) in (0..).zip(received) {

@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 pub mod async_nats_client;
+pub mod client;
 pub mod compare;
 pub mod icount;
 pub mod pieces;

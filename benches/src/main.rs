@@ -5,8 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use jetlane_bench::{async_nats_client, compare, icount, raw};
-use jetlane_cli::bench::{self, Line, Options};
+use jetlane_bench::{client, compare, icount};
 
 /// Benchmarks of jetlane.
 #[derive(Debug, Parser)]
@@ -22,15 +21,6 @@ enum Command {
     Compare(compare::Options),
     /// Count the instructions of each piece, by callgrind.
     Icount,
-    /// One run of a bare socket.
-    #[command(hide = true)]
-    Raw(Options),
-    /// One run of async-nats.
-    #[command(hide = true)]
-    AsyncNats(Options),
-    /// One run of jetlane.
-    #[command(hide = true)]
-    Jetlane(Options),
     /// Nothing but one piece, many times.
     #[command(hide = true)]
     Piece {
@@ -42,7 +32,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    match run(Arguments::parse().command) {
+    match run() {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -52,19 +42,16 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(command: Command) -> Result<bool> {
-    match command {
+fn run() -> Result<bool> {
+    // Before the command line is read: that alone takes more memory than some clients.
+    if let Some(line) = client::run_if_asked()? {
+        println!("{}", serde_json::to_string(&line)?);
+        return Ok(true);
+    }
+    match Arguments::parse().command {
         Command::Compare(options) => return compare::run(&options),
         Command::Icount => icount::run()?,
-        Command::Raw(options) => print(&raw::run(&options)?)?,
-        Command::AsyncNats(options) => print(&async_nats_client::run(&options)?)?,
-        Command::Jetlane(options) => print(&bench::run(&options)?)?,
         Command::Piece { name, times } => icount::piece(&name, times)?,
     }
     Ok(true)
-}
-
-fn print(line: &Line) -> Result<()> {
-    println!("{}", serde_json::to_string(line)?);
-    Ok(())
 }

@@ -1,6 +1,5 @@
 //! One run of one client, in a process of its own.
 
-use std::env;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
@@ -8,9 +7,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use clap::Parser;
 use jetlane_cli::bench::{ConsumeWork, Line};
 
-use super::rows::{Contender, Row, Scene, Who};
+use super::rows::{Contender, Row, Scene};
+use crate::client::Client;
 use crate::stage::{SUBJECT, Stage};
 
 /// No run takes longer.
@@ -73,7 +74,7 @@ impl Run<'_> {
     /// A peer without a watermark acknowledges each.
     fn consumes(&self) -> ConsumeWork {
         match self.row.scene {
-            Scene::Consumed(ConsumeWork::Watermark) if self.contender.who == Who::AsyncNats => {
+            Scene::Consumed(ConsumeWork::Watermark) if self.contender.who == Client::AsyncNats => {
                 ConsumeWork::Each
             }
             Scene::Consumed(how) => how,
@@ -93,16 +94,24 @@ impl Run<'_> {
     /// The bare socket, at the other end.
     fn other(&self, work: &str, msgs: u64) -> Result<Process> {
         let options = if work == "pub" { self.row.options } else { "" };
-        self.start(Who::Raw, work, options, msgs)
+        self.start(Client::Raw, work, options, msgs)
     }
 
-    fn start(&self, who: Who, work: &str, options: &str, msgs: u64) -> Result<Process> {
-        let mut command = Command::new(env::current_exe()?);
-        command.arg(who.command()).args(work.split_whitespace()).args(options.split_whitespace());
-        command.args(["--msgs", &msgs.to_string(), "--size", &self.row.size.to_string()]);
-        command.args(["--url", self.url, "--subject", SUBJECT, "--no-progress"]);
-        Process::start(command)
+    fn start(&self, who: Client, work: &str, options: &str, msgs: u64) -> Result<Process> {
+        let (msgs, size) = (msgs.to_string(), self.row.size.to_string());
+        let fixed = ["--msgs", &msgs, "--size", &size, "--url", self.url, "--subject", SUBJECT];
+        let words = work.split_whitespace().chain(options.split_whitespace()).chain(fixed);
+        let words = ["client"].into_iter().chain(words).chain(["--no-progress"]);
+        let options = Words::try_parse_from(words).context("the row's options")?.options;
+        Process::start(who.command(&options)?)
     }
+}
+
+/// Options, as a row has them.
+#[derive(Debug, Parser)]
+struct Words {
+    #[command(flatten)]
+    options: jetlane_cli::bench::Options,
 }
 
 /// A process that runs, and is killed if it is still there when nobody wants it any more.

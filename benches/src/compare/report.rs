@@ -8,9 +8,10 @@ use jetlane_cli::bench::Line;
 use serde::Serialize;
 
 use super::machine::Machine;
-use super::rows::{Row, Who};
+use super::rows::Row;
 use super::verdict::{Verdict, cpu, median};
 use super::{Options, html};
+use crate::client::Client;
 
 /// All runs of one row.
 #[derive(Clone, Debug)]
@@ -32,7 +33,7 @@ impl Measured {
         Some(&self.lines[at])
     }
 
-    pub(crate) fn lines_of_who(&self, who: Who) -> Option<&[Line]> {
+    pub(crate) fn lines_of_who(&self, who: Client) -> Option<&[Line]> {
         let at = self.row.contenders.iter().position(|contender| contender.who == who)?;
         Some(&self.lines[at])
     }
@@ -107,7 +108,7 @@ impl ReportRow {
             .iter()
             .zip(lines)
             .filter_map(|(contender, lines)| {
-                Summary::new(contender.who.command(), contender.label, lines)
+                Summary::new(contender.who.name(), contender.label, lines)
             })
             .collect();
         Self { name: row.name.into(), size: row.size, results, verdicts, errors }

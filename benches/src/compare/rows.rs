@@ -2,18 +2,12 @@
 
 use jetlane_cli::bench::{ConsumeWork, StoreIn};
 
-/// Who runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Who {
-    Raw,
-    AsyncNats,
-    Jetlane,
-}
+use crate::client::Client;
 
 /// One client, in one mode.
 #[derive(Clone, Debug)]
 pub(crate) struct Contender {
-    pub(crate) who: Who,
+    pub(crate) who: Client,
     pub(crate) label: &'static str,
     /// Options of its own.
     pub(crate) options: &'static str,
@@ -47,15 +41,15 @@ pub(crate) struct Check {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Reach {
     /// At least so many times the throughput of this one.
-    Throughput(Who, f64),
+    Throughput(Client, f64),
     /// At most so many nanoseconds of CPU a message.
     Cpu(f64),
     /// At most so many more than the bare socket.
     CpuOverRaw(f64),
     /// The mean latency at most so many times that of this one.
-    Mean(Who, f64),
+    Mean(Client, f64),
     /// Half of the latencies at most so many times that of this one.
-    Median(Who, f64),
+    Median(Client, f64),
     /// At most so many MiB of memory.
     Memory(f64),
 }
@@ -74,11 +68,12 @@ pub(crate) struct Row {
     pub(crate) checks: Vec<Check>,
 }
 
-const RAW: Contender = Contender { who: Who::Raw, label: "raw", options: "" };
-const ASYNC_NATS: Contender = Contender { who: Who::AsyncNats, label: "async-nats", options: "" };
+const RAW: Contender = Contender { who: Client::Raw, label: "raw", options: "" };
+const ASYNC_NATS: Contender =
+    Contender { who: Client::AsyncNats, label: "async-nats", options: "" };
 
 const fn jetlane(label: &'static str, options: &'static str) -> Contender {
-    Contender { who: Who::Jetlane, label, options }
+    Contender { who: Client::Jetlane, label, options }
 }
 
 const fn must(mode: &'static str, reach: Reach) -> Check {
@@ -133,7 +128,7 @@ fn core() -> Vec<Row> {
             16,
             8_000_000,
             vec![
-                must("jetlane", Throughput(Who::Raw, 0.95)),
+                must("jetlane", Throughput(Client::Raw, 0.95)),
                 must("jetlane", Cpu(35.0)),
                 must("jetlane", MEMORY),
             ],
@@ -143,7 +138,7 @@ fn core() -> Vec<Row> {
             1024,
             2_000_000,
             vec![
-                should("jetlane", Throughput(Who::Raw, 0.95)),
+                should("jetlane", Throughput(Client::Raw, 0.95)),
                 should("jetlane", Cpu(200.0)),
                 must("jetlane", MEMORY),
             ],
@@ -159,7 +154,7 @@ fn core() -> Vec<Row> {
                 16,
                 8_000_000,
                 vec![
-                    should("4 threads", Throughput(Who::Raw, 0.95)),
+                    should("4 threads", Throughput(Client::Raw, 0.95)),
                     should("4 threads", Cpu(60.0)),
                     must("4 threads", MEMORY),
                 ],
@@ -170,7 +165,7 @@ fn core() -> Vec<Row> {
             16,
             vec![RAW, ASYNC_NATS, inline(), queued()],
             vec![
-                must("inline", Throughput(Who::Raw, 0.95)),
+                must("inline", Throughput(Client::Raw, 0.95)),
                 must("inline", Cpu(50.0)),
                 should("queued", Cpu(110.0)),
                 must("inline", MEMORY),
@@ -182,7 +177,7 @@ fn core() -> Vec<Row> {
             128,
             vec![RAW, ASYNC_NATS, inline()],
             vec![
-                should("inline", Throughput(Who::Raw, 0.95)),
+                should("inline", Throughput(Client::Raw, 0.95)),
                 should("inline", Cpu(60.0)),
                 must("inline", MEMORY),
             ],
@@ -203,8 +198,8 @@ fn latency() -> Vec<Row> {
             scene: Scene::Stored(StoreIn::Memory),
             contenders: both(),
             checks: vec![
-                must("caller-driven", Reach::Mean(Who::Raw, 1.1)),
-                should("threaded", Reach::Mean(Who::AsyncNats, 0.8)),
+                must("caller-driven", Reach::Mean(Client::Raw, 1.1)),
+                should("threaded", Reach::Mean(Client::AsyncNats, 0.8)),
                 must("caller-driven", MEMORY),
             ],
         },
@@ -217,8 +212,8 @@ fn latency() -> Vec<Row> {
             scene: Scene::Answered,
             contenders: both(),
             checks: vec![
-                should("caller-driven", Reach::Median(Who::Raw, 1.0)),
-                should("threaded", Reach::Median(Who::AsyncNats, 1.0)),
+                should("caller-driven", Reach::Median(Client::Raw, 1.0)),
+                should("threaded", Reach::Median(Client::AsyncNats, 1.0)),
                 must("caller-driven", MEMORY),
             ],
         },
@@ -236,8 +231,8 @@ fn latency() -> Vec<Row> {
                 jetlane("inline, spin", "--mode inline --idle spin"),
             ],
             checks: vec![
-                should("inline", Reach::Median(Who::AsyncNats, 1.0)),
-                should("queued", Reach::Median(Who::AsyncNats, 1.0)),
+                should("inline", Reach::Median(Client::AsyncNats, 1.0)),
+                should("queued", Reach::Median(Client::AsyncNats, 1.0)),
                 must("inline", MEMORY),
             ],
         },
@@ -263,8 +258,8 @@ fn stored() -> Vec<Row> {
             "--storage memory",
             500_000,
             vec![
-                should("jetlane", Throughput(Who::Raw, 0.95)),
-                must("jetlane", Throughput(Who::AsyncNats, 1.25)),
+                should("jetlane", Throughput(Client::Raw, 0.95)),
+                must("jetlane", Throughput(Client::AsyncNats, 1.25)),
                 must("jetlane", Cpu(250.0)),
                 must("jetlane", MEMORY),
             ],
@@ -275,7 +270,7 @@ fn stored() -> Vec<Row> {
             "--storage file",
             300_000,
             vec![
-                should("jetlane", Throughput(Who::Raw, 0.95)),
+                should("jetlane", Throughput(Client::Raw, 0.95)),
                 should("jetlane", Cpu(250.0)),
                 must("jetlane", MEMORY),
             ],
@@ -309,8 +304,8 @@ fn consumed() -> Vec<Row> {
             ConsumeWork::Each,
             ASYNC_NATS,
             vec![
-                should("inline", Throughput(Who::Raw, 0.95)),
-                must("inline", Throughput(Who::AsyncNats, 1.3)),
+                should("inline", Throughput(Client::Raw, 0.95)),
+                must("inline", Throughput(Client::AsyncNats, 1.3)),
                 must("inline", CpuOverRaw(100.0)),
                 must("inline", MEMORY),
                 must("queued", MEMORY),
@@ -322,7 +317,7 @@ fn consumed() -> Vec<Row> {
             ConsumeWork::Watermark,
             explicit,
             vec![
-                must("inline", Throughput(Who::AsyncNats, 2.5)),
+                must("inline", Throughput(Client::AsyncNats, 2.5)),
                 should("inline", CpuOverRaw(100.0)),
                 must("inline", MEMORY),
                 must("queued", MEMORY),
@@ -334,7 +329,7 @@ fn consumed() -> Vec<Row> {
             ConsumeWork::None,
             ASYNC_NATS,
             vec![
-                should("inline", Throughput(Who::Raw, 0.95)),
+                should("inline", Throughput(Client::Raw, 0.95)),
                 should("inline", CpuOverRaw(80.0)),
                 must("inline", MEMORY),
                 must("queued", MEMORY),
@@ -355,7 +350,7 @@ fn extremes() -> Vec<Row> {
             size: 16,
             scene: Scene::Published,
             contenders: vec![ASYNC_NATS, inline()],
-            checks: vec![should("inline", Throughput(Who::AsyncNats, 1.0))],
+            checks: vec![should("inline", Throughput(Client::AsyncNats, 1.0))],
         },
         Row {
             name: "publish 1 MiB",
@@ -365,7 +360,7 @@ fn extremes() -> Vec<Row> {
             size: 1 << 20,
             scene: Scene::Alone,
             contenders: vec![RAW, ASYNC_NATS, jetlane("jetlane", "")],
-            checks: vec![should("jetlane", Throughput(Who::AsyncNats, 1.0))],
+            checks: vec![should("jetlane", Throughput(Client::AsyncNats, 1.0))],
         },
         Row {
             name: "subscribe 1 MiB",
@@ -375,7 +370,7 @@ fn extremes() -> Vec<Row> {
             size: 1 << 20,
             scene: Scene::Published,
             contenders: vec![RAW, ASYNC_NATS, inline()],
-            checks: vec![should("inline", Throughput(Who::AsyncNats, 1.0))],
+            checks: vec![should("inline", Throughput(Client::AsyncNats, 1.0))],
         },
         Row {
             name: "event bus, JSON 512 B, 1 000 keys, file",
@@ -390,17 +385,6 @@ fn extremes() -> Vec<Row> {
     ]
 }
 
-impl Who {
-    /// The hidden command that runs it.
-    pub(crate) fn command(self) -> &'static str {
-        match self {
-            Self::Raw => "raw",
-            Self::AsyncNats => "async-nats",
-            Self::Jetlane => "jetlane",
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -411,10 +395,10 @@ mod tests {
             for check in &row.checks {
                 let mode = row.contenders.iter().find(|other| other.label == check.mode);
                 let mode = mode.unwrap_or_else(|| panic!("{}: {check:?}", row.name));
-                assert_eq!(mode.who, Who::Jetlane, "{}: {check:?}", row.name);
+                assert_eq!(mode.who, Client::Jetlane, "{}: {check:?}", row.name);
                 let against = match check.reach {
                     Reach::Throughput(who, _) | Reach::Mean(who, _) | Reach::Median(who, _) => who,
-                    Reach::CpuOverRaw(_) => Who::Raw,
+                    Reach::CpuOverRaw(_) => Client::Raw,
                     Reach::Cpu(_) | Reach::Memory(_) => continue,
                 };
                 let found = row.contenders.iter().any(|other| other.who == against);

@@ -4,7 +4,8 @@ use jetlane_cli::bench::Line;
 use serde::Serialize;
 
 use super::report::Measured;
-use super::rows::{Check, Reach, Who};
+use super::rows::{Check, Reach};
+use crate::client::Client;
 
 /// The outcome of one check.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -23,17 +24,17 @@ impl Verdict {
         let reached = reached(check, measured);
         let (target, met) = match check.reach {
             Reach::Throughput(who, least) => {
-                (format!("≥ {least} × {}", who.command()), reached.is_some_and(|x| x >= least))
+                (format!("≥ {least} × {}", who.name()), reached.is_some_and(|x| x >= least))
             }
             Reach::Cpu(most) => (format!("≤ {most} ns"), reached.is_some_and(|x| x <= most)),
             Reach::CpuOverRaw(most) => {
                 (format!("≤ raw + {most} ns"), reached.is_some_and(|x| x <= most))
             }
             Reach::Mean(who, most) => {
-                (format!("mean ≤ {most} × {}", who.command()), reached.is_some_and(|x| x <= most))
+                (format!("mean ≤ {most} × {}", who.name()), reached.is_some_and(|x| x <= most))
             }
             Reach::Median(who, most) => {
-                (format!("p50 ≤ {most} × {}", who.command()), reached.is_some_and(|x| x <= most))
+                (format!("p50 ≤ {most} × {}", who.name()), reached.is_some_and(|x| x <= most))
             }
             Reach::Memory(most) => (format!("≤ {most} MiB"), reached.is_some_and(|x| x <= most)),
         };
@@ -43,7 +44,7 @@ impl Verdict {
 
 fn reached(check: &Check, measured: &Measured) -> Option<f64> {
     let ours = measured.lines_of(check.mode)?;
-    let against = |who: Who| measured.lines_of_who(who);
+    let against = |who: Client| measured.lines_of_who(who);
     let pairs = |who, figure: fn(&Line) -> Option<f64>, relate: fn(f64, f64) -> f64| {
         let each = ours.iter().zip(against(who)?);
         median(each.filter_map(|(a, b)| Some(relate(figure(a)?, figure(b)?))).collect())
@@ -52,7 +53,7 @@ fn reached(check: &Check, measured: &Measured) -> Option<f64> {
     match check.reach {
         Reach::Throughput(who, _) => pairs(who, |line| Some(line.msgs_per_s), ratio),
         Reach::Cpu(_) => median(ours.iter().map(cpu).collect()),
-        Reach::CpuOverRaw(_) => pairs(Who::Raw, |line| Some(cpu(line)), |a, b| a - b),
+        Reach::CpuOverRaw(_) => pairs(Client::Raw, |line| Some(cpu(line)), |a, b| a - b),
         Reach::Mean(who, _) => pairs(who, |line| line.mean_us, ratio),
         Reach::Median(who, _) => pairs(who, |line| line.p50_us, ratio),
         Reach::Memory(_) => median(ours.iter().map(|line| line.rss_kb as f64 / 1024.0).collect()),
@@ -114,14 +115,14 @@ mod tests {
         measured.lines[2] = [9.0, 18.0, 36.0].map(|speed| line(speed, 30.0)).to_vec();
         let reach = |reach| Verdict::of(&Check { mode: "jetlane", reach, must: true }, &measured);
         for (wanted, reached, met) in [
-            (Reach::Throughput(Who::Raw, 0.95), Some(0.9), false),
-            (Reach::Throughput(Who::Raw, 0.85), Some(0.9), true),
-            (Reach::Throughput(Who::AsyncNats, 0.1), None, false),
+            (Reach::Throughput(Client::Raw, 0.95), Some(0.9), false),
+            (Reach::Throughput(Client::Raw, 0.85), Some(0.9), true),
+            (Reach::Throughput(Client::AsyncNats, 0.1), None, false),
             (Reach::Cpu(29.0), Some(30.0), false),
             (Reach::Cpu(30.0), Some(30.0), true),
             (Reach::CpuOverRaw(24.0), Some(24.0), true),
             (Reach::Memory(6.0), Some(5.0), true),
-            (Reach::Mean(Who::Raw, 1.0), None, false),
+            (Reach::Mean(Client::Raw, 1.0), None, false),
         ] {
             let verdict = reach(wanted);
             assert_eq!((verdict.reached, verdict.met), (reached, met), "{wanted:?}");

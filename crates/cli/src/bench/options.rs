@@ -4,12 +4,13 @@ use std::fmt;
 
 use anyhow::{Result, ensure};
 use clap::{Args, Subcommand, ValueEnum};
+use serde::{Deserialize, Serialize};
 
 /// A payload with the number of its message takes so many bytes at least.
 pub(super) const LEAST_SIZE: usize = 8;
 
 /// Measure this client against a real nats-server.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, Args, Serialize, Deserialize)]
 pub struct Options {
     /// What to do.
     #[command(subcommand)]
@@ -20,7 +21,7 @@ pub struct Options {
 }
 
 /// What to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand, Serialize, Deserialize)]
 pub enum Work {
     /// Publish, then flush. With --rate: publish→receive latency, on a second connection.
     Pub,
@@ -38,7 +39,7 @@ pub enum Work {
 }
 
 /// What to do with JetStream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand, Serialize, Deserialize)]
 pub enum JsWork {
     /// Publish with acknowledgement.
     #[command(subcommand)]
@@ -51,7 +52,7 @@ pub enum JsWork {
 }
 
 /// How to publish.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand, Serialize, Deserialize)]
 pub enum PubWork {
     /// One at a time.
     Sync,
@@ -60,7 +61,7 @@ pub enum PubWork {
 }
 
 /// How to settle.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand, Serialize, Deserialize)]
 pub enum ConsumeWork {
     /// An ack a message.
     Each,
@@ -71,7 +72,7 @@ pub enum ConsumeWork {
 }
 
 /// What all benchmarks have in common. Every option may stand before or behind the words of the work.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, Args, Serialize, Deserialize)]
 #[command(next_help_heading = "Options of all benchmarks")]
 pub struct Common {
     /// Messages, over all connections.
@@ -128,7 +129,7 @@ pub struct Common {
 }
 
 /// Where a stream is stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 pub enum StoreIn {
     /// In memory.
     Memory,
@@ -137,7 +138,7 @@ pub enum StoreIn {
 }
 
 /// How messages are taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 pub enum Mode {
     /// By a callback on the event loop's thread.
     Inline,
@@ -146,7 +147,7 @@ pub enum Mode {
 }
 
 /// What the event loop does when there is nothing to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 pub enum IdleBy {
     /// Sleep.
     Park,
