@@ -1,7 +1,7 @@
 //! Eight bytes at a time: where a word ends, and which number digits stand for.
 //!
-//! For what nats-server really writes. Each function gives up (`None`) where fewer than eight bytes are left to look at, or
-//! where it finds something unusual: then who asked reads byte by byte, and says what is wrong.
+//! For what nats-server really writes. Functions give up (`None`) where fewer than eight bytes are left to look at, or
+//! where they find something unusual: then who asked reads byte by byte, and says what is wrong.
 
 use crate::Span;
 
@@ -81,19 +81,29 @@ pub(crate) fn small_number(bytes: &[u8], at: usize) -> Option<(u64, usize)> {
     }
 }
 
-/// The number whose digits begin at `at`, and where they end.
+/// The number whose digits begin at `at`, and where they end; which may be where the bytes end.
 #[inline]
 pub(crate) fn number(bytes: &[u8], at: usize) -> Option<(u64, usize)> {
     let (mut value, mut end) = (0u64, at);
-    loop {
-        let (part, count) = leading_digits(eight(bytes, end)?);
-        // What wraps around has too many digits.
+    // What wraps around has too many digits.
+    while let Some(eight) = eight(bytes, end) {
+        let (part, count) = leading_digits(eight);
         value = value.wrapping_mul(TENS[count]).wrapping_add(part);
         end += count;
         if count < 8 {
-            return (1..=MOST_DIGITS).contains(&(end - at)).then_some((value, end));
+            return number_within(at, end, value);
         }
     }
+    for &byte in bytes.get(end..)?.iter().take_while(|byte| byte.is_ascii_digit()) {
+        value = value.wrapping_mul(10).wrapping_add(u64::from(byte ^ b'0'));
+        end += 1;
+    }
+    number_within(at, end, value)
+}
+
+#[inline]
+fn number_within(at: usize, end: usize, value: u64) -> Option<(u64, usize)> {
+    (1..=MOST_DIGITS).contains(&(end - at)).then_some((value, end))
 }
 
 /// The number that the first digits stand for, and how many they are.
@@ -148,7 +158,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn numbers_are_what_they_are_byte_by_byte(value: u64, zeros in 0usize..4, after in "[^0-9].{8,9}") {
+        fn numbers_are_what_they_are_byte_by_byte(value: u64, zeros in 0usize..4, after in "(|[^0-9].{0,9})") {
             let digits = format!("{}{value}", "0".repeat(zeros));
             let text = format!("{digits}{after}");
             let expected = (digits.len() <= MOST_DIGITS).then_some((value, digits.len()));
@@ -169,7 +179,7 @@ mod tests {
             let found = [number(&bytes, at), small_number(&bytes, at)];
             for (value, end) in found.into_iter().flatten() {
                 prop_assert_eq!(read_decimal(&bytes[at..end]), Some(value));
-                prop_assert!(!bytes[end].is_ascii_digit());
+                prop_assert!(!bytes.get(end).is_some_and(u8::is_ascii_digit));
             }
         }
 

@@ -46,7 +46,10 @@ impl Delivery {
         let (consumer_sequence, end) = scan::number(reply, behind_dot(reply, end)?)?;
         let (timestamp_ns, end) = scan::number(reply, behind_dot(reply, end)?)?;
         // In the long form something follows, and the other tokens mean something else.
-        let pending = read_decimal(&reply[behind_dot(reply, end)?..])?;
+        let (pending, end) = scan::number(reply, behind_dot(reply, end)?)?;
+        if end < reply.len() {
+            return None;
+        }
         Some(Self {
             stream,
             consumer,
