@@ -46,6 +46,7 @@ mod time;
 mod url;
 
 pub use arena::Arena;
+pub use bytes::Bytes;
 pub use client::Client;
 pub use contain::Containment;
 pub use error::{

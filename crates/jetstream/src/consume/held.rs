@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use jetlane_client::Message;
 use jetlane_client::proto::jetstream::Delivery;
+use jetlane_client::{Bytes, Message};
 
 use super::{Receipt, Settle, Settlement};
 
@@ -61,8 +61,8 @@ struct Entry {
     timestamp_ns: u64,
     /// That of its receipt: a sequence may come again, an arrival does not.
     arrival: u64,
-    /// `None` once no acknowledgement of it will be needed any more.
-    message: Option<Message>,
+    /// Where its acknowledgement goes; empty once none will be needed any more.
+    reply: Bytes,
     wire_len: usize,
     /// When it was delivered, or kept alive last.
     since: Instant,
@@ -139,7 +139,7 @@ impl HeldTable {
             timestamp_ns: delivery.timestamp_ns.min(ORPHANED - 1),
             // Given by the place that it gets.
             arrival: 0,
-            message: Some(message.clone()),
+            reply: message.share(message.reply().unwrap_or_default()),
             wire_len: message.wire_len(),
             since: now,
             state: State::Open,
@@ -242,12 +242,12 @@ impl HeldTable {
             {
                 continue;
             }
-            if entry.message.is_some() {
+            if !entry.reply.is_empty() {
                 orphaned.add(entry);
             }
-            // Done, and without a message: it holds nothing up, and acknowledges nothing.
+            // Done, and with nowhere to acknowledge it: it holds nothing up.
             entry.state = State::Done;
-            entry.message = None;
+            entry.reply = Bytes::new();
             entry.timestamp_ns = ORPHANED;
         }
         aside.retain(|_, entry| entry.timestamp_ns != ORPHANED);
@@ -274,7 +274,7 @@ impl HeldTable {
     fn drop_returned(&mut self, sequence: u64) {
         if let Ok(at) = self.fresh.binary_search_by_key(&sequence, |entry| entry.sequence) {
             self.fresh[at].state = State::Done;
-            self.fresh[at].message = None;
+            self.fresh[at].reply = Bytes::new();
         }
     }
 
@@ -296,15 +296,12 @@ impl HeldTable {
         // Under Watermark a done message is covered by the mark later, and stays till then; TERM would acknowledge
         // all before it.
         let now = settlement == Settlement::Each || gives_back;
-        if now
-            && settlement != Settlement::Nothing
-            && let Some(reply) = entry.message.as_ref().and_then(Message::reply)
-        {
-            write_ack(reply, settle, write);
+        if now && settlement != Settlement::Nothing && !entry.reply.is_empty() {
+            write_ack(&entry.reply, settle, write);
         }
         if settlement != Settlement::Watermark || gives_back {
             released.add(entry);
-            entry.message = None;
+            entry.reply = Bytes::new();
             self.sweep_settled(receipt);
         }
         released
@@ -317,12 +314,13 @@ impl HeldTable {
             return released;
         }
         while let Some(entry) = self.pop_lowest_done() {
-            // One that came again stands twice: its first place has no message left, and was released then.
-            let Some(message) = &entry.message else { continue };
+            // One that came again stands twice: its first place acknowledges nothing any more, and was released then.
+            if entry.reply.is_empty() {
+                continue;
+            }
             released.add(&entry);
             if entry.sequence > self.mark.sequence {
-                let reply = message.reply().unwrap_or_default();
-                self.mark.move_to(entry.sequence, entry.timestamp_ns, reply);
+                self.mark.move_to(entry.sequence, entry.timestamp_ns, &entry.reply);
             }
         }
         if std::mem::take(&mut self.mark.moved) {
@@ -347,11 +345,9 @@ impl HeldTable {
         for entry in self.fresh.iter_mut().chain(self.aside.values_mut()) {
             let waits = entry.state == State::Open
                 || (entry.state == State::Done && settlement == Settlement::Watermark);
-            if waits
-                && now.saturating_duration_since(entry.since) >= age
-                && let Some(reply) = entry.message.as_ref().and_then(Message::reply)
+            if waits && now.saturating_duration_since(entry.since) >= age && !entry.reply.is_empty()
             {
-                write(reply, b"+WPI");
+                write(&entry.reply, b"+WPI");
                 entry.since = now;
             }
         }
