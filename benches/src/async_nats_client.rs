@@ -1,5 +1,5 @@
 //! async-nats, used as who knows it well would use it: payloads are shared, acks are awaited a window later, consumers pull
-//! ahead. On tokio's multi-threaded runtime, which is faster for it than the current-thread one.
+//! ahead. On the runtime of tokio's that is faster for it: one thread where it waits for answers, several where it does not.
 
 use std::collections::VecDeque;
 use std::future::IntoFuture;
@@ -26,7 +26,11 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// # Errors
 /// If it can not be done, or something is missing.
 pub fn run(options: &Options) -> Result<Line> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let mut builder = match options.work {
+        Work::Req | Work::Js(JsWork::Pub(_)) => tokio::runtime::Builder::new_current_thread(),
+        _ => tokio::runtime::Builder::new_multi_thread(),
+    };
+    let runtime = builder.enable_all().build()?;
     runtime.block_on(work(options))
 }
 

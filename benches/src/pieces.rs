@@ -124,7 +124,15 @@ fn read_messages(input: &[u8]) -> (u64, u64, u64) {
     let mut parser = Parser::new(&Limits::default());
     let (mut messages, mut sids, mut payload_bytes) = (0, 0, 0);
     let mut rest = input;
-    while let Ok(Step::Frame(Frame::Message(message), taken)) = parser.next(rest) {
+    loop {
+        // As the reactor asks.
+        let (message, taken) = match parser.next_message(rest) {
+            Some(found) => found,
+            None => match parser.next(rest) {
+                Ok(Step::Frame(Frame::Message(message), taken)) => (message, taken),
+                _ => break,
+            },
+        };
         messages += 1;
         sids += message.sid;
         payload_bytes += message.payload.len() as u64;

@@ -283,6 +283,10 @@ impl QueueReader {
     #[inline]
     fn ready(&mut self) -> Option<Message> {
         loop {
+            if let Some((at, len)) = self.parser.next_message(&self.frames) {
+                return Some(Message::new(self.frames.split_to(len), at));
+            }
+            // Not as servers usually write it, or too near to the end of the block to be looked at by the word.
             if self.frames.has_remaining()
                 && let Ok(Step::Frame(Frame::Message(at), len)) = self.parser.next(&self.frames)
             {

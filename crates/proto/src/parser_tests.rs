@@ -42,6 +42,10 @@ fn parse(input: &[u8], cuts: &[usize], limits: &Limits) -> Result<Vec<Seen>, Par
     for &cut in cuts.iter().chain([&input.len()]) {
         loop {
             let rest = &input[taken..cut];
+            if let Some((message, len)) = parser.next_message(rest) {
+                let step = Step::Frame(Frame::Message(message), len);
+                assert_eq!(parser.clone().next(rest), Ok(step), "both ways say the same");
+            }
             match parser.next(rest)? {
                 Step::Frame(frame, len) => {
                     seen.push(see(frame, rest));

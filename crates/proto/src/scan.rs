@@ -15,7 +15,7 @@ const TENS: [u64; 9] = [1, 10, 100, 1000, 10_000, 100_000, 1_000_000, 10_000_000
 const MOST_DIGITS: usize = 19;
 
 /// The eight bytes at `at`, the first one lowest.
-#[inline]
+#[inline(always)]
 pub(crate) fn eight(bytes: &[u8], at: usize) -> Option<u64> {
     bytes.get(at..)?.first_chunk().map(|chunk| u64::from_le_bytes(*chunk))
 }
@@ -39,7 +39,7 @@ fn first(marks: u64) -> usize {
 }
 
 /// The word at `at`, if it is not empty and ends with a space.
-#[inline]
+#[inline(always)]
 pub(crate) fn word(bytes: &[u8], at: usize) -> Option<Span> {
     let end = find(bytes, at, |eight| below(eight, b' ' + 1))?;
     (end > at && bytes[end] == b' ').then(|| Span::new(at..end))
@@ -53,7 +53,7 @@ pub(crate) fn token(bytes: &[u8], at: usize) -> Option<Span> {
 }
 
 /// Where the first byte from `at` on is that `marks` marks.
-#[inline]
+#[inline(always)]
 fn find(bytes: &[u8], mut at: usize, marks: impl Fn(u64) -> u64) -> Option<usize> {
     loop {
         match marks(eight(bytes, at)?) {
@@ -64,7 +64,7 @@ fn find(bytes: &[u8], mut at: usize, marks: impl Fn(u64) -> u64) -> Option<usize
 }
 
 /// The number of one to seven digits that begins at `at`, and where it ends.
-#[inline]
+#[inline(always)]
 pub(crate) fn small_number(bytes: &[u8], at: usize) -> Option<(u64, usize)> {
     let mut rest = eight(bytes, at)?;
     let (mut value, mut end) = (0, at);

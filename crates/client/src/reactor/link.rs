@@ -207,13 +207,21 @@ impl Link {
     ) -> Result<(), LinkError> {
         let mut messages = 0;
         let needed = loop {
+            if self.session.is_ready()
+                && let Some((message, len)) = self.parser.next_message(self.input.unparsed())
+            {
+                messages += 1;
+                deliver(routes, &mut self.output, &self.input.unparsed()[..len], message, now);
+                self.input.take(len);
+                continue;
+            }
             match self.parser.next(self.input.unparsed())? {
                 Step::Frame(Frame::Message(message), len) => {
                     if !self.session.is_ready() {
                         return Err(SessionError::NotNats.into());
                     }
                     messages += 1;
-                    self.deliver(routes, message, len, now);
+                    self.deliver_unusual(routes, message, len, now);
                     self.input.take(len);
                 }
                 Step::Frame(frame, len) => {
@@ -229,15 +237,15 @@ impl Link {
         Ok(())
     }
 
-    #[inline]
-    fn deliver(&mut self, routes: &mut Routes, frame: MessageFrame, len: usize, now: Instant) {
-        // A message that was on its way when its subscription ended is nobody's.
-        if let Some(sink) = routes.taker(frame.sid) {
-            let message = MessageRef::new(&self.input.unparsed()[..len], frame);
-            let bytes = self.output.next();
-            let mut out = Out { bytes, now, connected: true, sid: frame.sid };
-            sink.message(&message, &mut out);
-        }
+    #[cold]
+    fn deliver_unusual(
+        &mut self,
+        routes: &mut Routes,
+        message: MessageFrame,
+        len: usize,
+        now: Instant,
+    ) {
+        deliver(routes, &mut self.output, &self.input.unparsed()[..len], message, now);
     }
 
     #[cold]
@@ -283,5 +291,16 @@ impl Link {
         // Both can only fail on a socket that is gone already.
         let _ = poll.registry().deregister(&mut self.socket);
         let _ = self.socket.shutdown(std::net::Shutdown::Both);
+    }
+}
+
+/// Hands a message to the sink of its subscription.
+// Inlined, so that what the parser found goes to the sink without being put together and taken apart on the way.
+#[inline(always)]
+fn deliver(routes: &mut Routes, output: &mut Output, frame: &[u8], at: MessageFrame, now: Instant) {
+    // A message that was on its way when its subscription ended is nobody's.
+    if let Some(sink) = routes.taker(at.sid) {
+        let mut out = Out { bytes: output.next(), now, connected: true, sid: at.sid };
+        sink.message(&MessageRef::new(frame, at), &mut out);
     }
 }

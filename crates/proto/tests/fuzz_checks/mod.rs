@@ -9,7 +9,7 @@
 mod owned;
 mod parts;
 
-use jetlane_proto::{Limits, ParseError, Parser, Step};
+use jetlane_proto::{Frame, Limits, ParseError, Parser, Step};
 use owned::{Owned, own};
 
 /// Checks that any bytes, given whole, come to frames within them, to an error or to a bounded wish for more.
@@ -18,7 +18,7 @@ pub(crate) fn check_bytes(data: &[u8]) {
     let mut parser = Parser::new(&limits);
     let mut rest = input;
     loop {
-        match parser.next(rest) {
+        match next(&mut parser, rest) {
             Ok(Step::Frame(frame, taken)) => {
                 assert!(0 < taken && taken <= rest.len(), "took {taken} of {} bytes", rest.len());
                 let (bytes, behind) = rest.split_at(taken);
@@ -42,6 +42,16 @@ pub(crate) fn check_split(data: &[u8]) {
     }
 }
 
+/// The next step; the short way to it must say the same, if it says anything.
+fn next(parser: &mut Parser, rest: &[u8]) -> Result<Step, ParseError> {
+    let short = parser.next_message(rest);
+    let step = parser.next(rest);
+    if let Some((message, len)) = short {
+        assert_eq!(step, Ok(Step::Frame(Frame::Message(message), len)));
+    }
+    step
+}
+
 /// What a conversation came to.
 #[derive(Debug, PartialEq)]
 struct Outcome {
@@ -60,7 +70,7 @@ fn read_in_pieces(input: &[u8], limits: &Limits, gaps: &[u8]) -> Outcome {
     for end in ends(input.len(), gaps) {
         loop {
             let rest = &input[outcome.taken..end];
-            let step = parser.next(rest);
+            let step = next(&mut parser, rest);
             let waits = matches!(step, Ok(Step::Incomplete { .. }));
             assert!(waits || rest.len() >= needed, "{step:?} with {} of {needed}", rest.len());
             match step {
