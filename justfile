@@ -27,11 +27,13 @@ loom:
     cargo test -p jetlane-ring --lib models
     cargo test -p jetlane-lanes --lib model
 
-# instructions of a piece, by callgrind
-icount filter="parser":
-    cargo bench -p jetlane-bench --bench pieces --no-run
-    valgrind --tool=callgrind --callgrind-out-file=callgrind.out.pieces \
-        $(ls -t target/release/deps/pieces-* | grep -v '\.d$' | head -n 1) --bench --profile-time 1 {{filter}}
+# jetlane beside async-nats and a bare socket, held against its targets; the report goes to target/bench
+compare *options:
+    cargo run --release -p jetlane-bench -- compare {{options}}
+
+# instructions of each piece, by callgrind; needs valgrind
+icount:
+    cargo run --release -p jetlane-bench -- icount
 
 # where the time goes in the demo
 flame:
