@@ -36,7 +36,10 @@ pub fn run(options: &Options) -> Result<Line> {
 
 async fn work(options: &Options) -> Result<Line> {
     let url = options.common.url.as_deref().context("--url is needed")?;
-    let client = async_nats::connect(url).await?;
+    // As much room as it takes: what finds none is dropped, and the run would wait for it.
+    let capacity = 1 << 20;
+    let ours = async_nats::ConnectOptions::new().subscription_capacity(capacity);
+    let client = ours.connect(url).await?;
     match options.work {
         Work::Pub if options.common.rate.is_some() => paced(options, client).await,
         Work::Pub => publish(options, client).await,

@@ -17,7 +17,7 @@ pub struct Limits {
     /// Largest message (headers and payload) accepted from a server, in bytes. Default 64 MiB, the most that a
     /// server can be configured to carry. A larger claim is a protocol error before any of it is buffered.
     pub message_bytes: usize,
-    /// How many bytes of encoded frames may wait to be written. Default 512 KiB: more was not faster. When it is full, `try_publish` says
+    /// How many bytes of encoded frames may wait to be written. Default 320 KiB: more was not faster. When it is full, `try_publish` says
     /// so and `publish` waits. A single larger frame is taken when nothing else waits.
     pub outbox_bytes: usize,
     /// How long a publish waits for room in the outbox or in the pending ring. Default 5 s; then it fails,
@@ -55,7 +55,7 @@ impl Default for Limits {
             control_line_bytes: 8 << 10,
             info_bytes: 1 << 20,
             message_bytes: 64 << 20,
-            outbox_bytes: 512 << 10,
+            outbox_bytes: 320 << 10,
             publish_wait: Duration::from_secs(5),
             turn_bytes: 256 << 10,
             subscription_messages: 65_536,
