@@ -173,7 +173,7 @@ fn curves(f: &mut fmt::Formatter<'_>, row: &ReportRow) -> fmt::Result {
     let all: Vec<_> = row.results.iter().flat_map(points).collect();
     let low = all.iter().copied().fold(f64::MAX, f64::min).log10().floor();
     let high = all.iter().copied().fold(1.0, f64::max).log10().ceil().max(low + 1.0);
-    let y = |us: f64| 20.0 + 200.0 * (high - us.log10()) / (high - low);
+    let y = |us: f64| 34.0 + 186.0 * (high - us.log10()) / (high - low);
     write!(
         f,
         "<svg viewBox=\"0 0 800 250\" role=\"img\"><text class=\"soft\" x=\"0\" y=\"12\">latency, µs</text>"

@@ -54,7 +54,7 @@ pub(crate) fn token(bytes: &[u8], at: usize) -> Option<Span> {
 
 /// Where the first byte from `at` on is that `marks` marks.
 #[inline(always)]
-fn find(bytes: &[u8], mut at: usize, marks: impl Fn(u64) -> u64) -> Option<usize> {
+pub(crate) fn find(bytes: &[u8], mut at: usize, marks: impl Fn(u64) -> u64) -> Option<usize> {
     loop {
         match marks(eight(bytes, at)?) {
             0 => at += 8,

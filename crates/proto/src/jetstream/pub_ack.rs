@@ -1,6 +1,6 @@
 use serde::Deserialize;
 
-use crate::read_decimal;
+use crate::scan;
 
 /// A stream's answer to a publish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,9 +54,8 @@ impl PubAck {
             None => rest,
         };
         let rest = rest.strip_prefix(b",\"seq\":")?;
-        let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
-        let sequence = read_decimal(&rest[..digits])?;
-        let duplicate = match &rest[digits..] {
+        let (sequence, end) = scan::number(rest, 0)?;
+        let duplicate = match &rest[end..] {
             b"}" => false,
             b",\"duplicate\": true}" => true,
             _ => return None,
@@ -98,10 +97,11 @@ impl PubAck {
     }
 }
 
-/// What follows the quote that ends a text. `None` if there is none, or an escape, which only the JSON reader understands.
+/// What follows the quote that ends a text. `None` if there is none but near the end, or an escape: the JSON reader
+/// understands both.
 #[inline]
 fn behind_text(rest: &[u8]) -> Option<&[u8]> {
-    let end = memchr::memchr2(b'"', b'\\', rest)?;
+    let end = scan::find(rest, 0, |eight| scan::equal(eight, b'"') | scan::equal(eight, b'\\'))?;
     (rest[end] == b'"').then(|| &rest[end + 1..])
 }
 
