@@ -100,7 +100,7 @@ pub struct Common {
     /// The subject.
     #[arg(long, global = true, default_value = "bench")]
     pub subject: String,
-    /// Spread messages over so many subjects, <SUBJECT>.0 and so on, each with a subscription of its own: for `pub` and
+    /// Spread messages over so many subjects, `bench.0` and so on, each with a subscription of its own: for `pub` and
     /// `sub`.
     #[arg(long, global = true, default_value_t = 1)]
     pub subjects: usize,
