@@ -43,7 +43,7 @@ fn benchmark(options: &bench::Options) -> Result<()> {
     if options.common.json {
         println!("{}", serde_json::to_string(&line)?);
     } else {
-        println!("{}", bench::Summary(&line));
+        println!("{}", bench::Summary { options, line: &line });
     }
     Ok(())
 }

@@ -1,18 +1,51 @@
 //! `jetlane bench`, as users run it, on a real nats-server.
 
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
-use jetlane_cli::bench::Line;
+use jetlane::client::Client;
+use jetlane_cli::bench::{Line, STREAM};
 use jetlane_testkit::Server;
 
+/// No run takes longer than this.
+const DEADLINE: Duration = Duration::from_secs(60);
+
 fn bench(arguments: &str) -> Output {
-    let words = arguments.split_whitespace();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_jetlane"));
-    command.arg("bench").args(words).output().expect("the program starts")
+    end(start(arguments), arguments)
+}
+
+fn start(arguments: &str) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_jetlane"))
+        .arg("bench")
+        .args(arguments.split_whitespace())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts")
+}
+
+/// Waits until it has ended by itself. What it prints fits the pipes.
+fn end(mut child: Child, arguments: &str) -> Output {
+    let deadline = Instant::now() + DEADLINE;
+    while child.try_wait().unwrap().is_none() {
+        if Instant::now() >= deadline {
+            let _ = child.kill();
+            let output = child.wait_with_output().unwrap();
+            panic!("`jetlane bench {arguments}` did not end: {output:?}");
+        }
+        thread::park_timeout(Duration::from_millis(2));
+    }
+    child.wait_with_output().unwrap()
 }
 
 fn line(arguments: &str) -> Line {
-    let output = bench(&format!("{arguments} --json"));
+    line_of(&bench(&format!("{arguments} --json")), arguments)
+}
+
+/// The one line that it printed.
+fn line_of(output: &Output, arguments: &str) -> Line {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{arguments}: {said}");
     let text = String::from_utf8_lossy(&output.stdout);
@@ -32,12 +65,17 @@ fn every_work_in_every_mode_is_done_checked_and_measured() {
         ("sub --msgs 20000", "sub queued", false),
         ("sub --msgs 20000 --mode inline", "sub inline", false),
         ("sub --msgs 20000 --mode inline --subjects 10", "sub inline", false),
+        ("sub --msgs 10000 --clients 3", "sub queued", false),
         ("req --msgs 200", "req", true),
         ("req --msgs 200 --clients 2 --threads 2 --rate 1000", "req", true),
         ("req --msgs 200 --local", "req local", true),
         ("js pub sync --msgs 200 --storage memory", "js pub sync", true),
         ("js pub sync --msgs 200 --local", "js pub sync local", true),
+        ("js pub sync --msgs 200 --threads 3 --rate 1000", "js pub sync", true),
         ("js pub async --msgs 5000 --window 100 --threads 2", "js pub async", false),
+        // More tickets than there can be by default, if each thread kept two windows.
+        ("js pub async --msgs 100000 --window 40000 --storage memory", "js pub async", false),
+        ("js pub async --msgs 100000 --threads 40 --storage memory", "js pub async", false),
         ("js consume each --msgs 5000 --storage memory", "js consume each queued", false),
         ("js consume each --msgs 5000 --clients 2", "js consume each queued", false),
         ("js consume each --msgs 5000 --mode inline", "js consume each inline", false),
@@ -71,10 +109,16 @@ fn every_work_in_every_mode_is_done_checked_and_measured() {
             ("jetlane", scenario, 64),
             "{arguments}"
         );
-        let asked = arguments.split_once("--msgs ").expect("all have it").1;
-        let asked: u64 = asked.split(' ').next().and_then(|n| n.parse().ok()).expect("a number");
-        assert_eq!(n, asked, "{arguments}");
+        let clients =
+            if scenario.starts_with("sub") { option(arguments, "--clients ") } else { None };
+        let asked = option(arguments, "--msgs ").map(|msgs| msgs * clients.unwrap_or(1));
+        assert_eq!(Some(n), asked, "{arguments}");
         assert!(msgs_per_s > 0.0 && user_ns >= 0.0 && sys_ns >= 0.0, "{arguments}");
+        if let Some(rate) = option(arguments, "--rate ") {
+            // Nothing is begun before it is due, however many begin.
+            let most = (rate * n) as f64 / (n - 1) as f64;
+            assert!(msgs_per_s <= most, "{arguments}: {msgs_per_s} a second");
+        }
         assert!(user_ns + sys_ns > 0.0, "{arguments}: nothing is for free");
         assert!(rss_kb > 1000, "{arguments}: {rss_kb}");
         let seen = [p50_us, p99_us, p999_us, mean_us];
@@ -85,24 +129,46 @@ fn every_work_in_every_mode_is_done_checked_and_measured() {
     }
 }
 
+/// The number behind a word of a command line.
+fn option(arguments: &str, name: &str) -> Option<u64> {
+    arguments.split_once(name)?.1.split(' ').next()?.parse().ok()
+}
+
 #[test]
 fn two_processes_serve_each_other() {
     let server = Server::start().unwrap();
-    let (url, mut serving) = (server.url(), Command::new(env!("CARGO_BIN_EXE_jetlane")));
-    serving.args(["bench", "serve", "--msgs", "100", "--json", "--url", &url]);
-    let serving = serving.stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let url = server.url();
+    let arguments = format!("serve --msgs 100 --json --url {url}");
+    let serving = start(&arguments);
     // Until it has subscribed nobody answers, and the server says so at once.
     eventually(|| bench(&format!("req --msgs 1 --url {url}")).status.success());
     assert_eq!(line(&format!("req --msgs 99 --url {url}")).n, 99);
-    let output = serving.wait_with_output().unwrap();
-    let served: Line = serde_json::from_slice(&output.stdout).unwrap();
+    let served = line_of(&end(serving, &arguments), &arguments);
     assert_eq!((served.scenario.as_str(), served.n), ("serve", 100));
 }
 
 fn eventually(mut look: impl FnMut() -> bool) {
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    let deadline = Instant::now() + Duration::from_secs(30);
     while !look() {
-        assert!(std::time::Instant::now() < deadline, "it never came true");
+        assert!(Instant::now() < deadline, "it never came true");
+    }
+}
+
+#[test]
+fn what_is_subscribed_to_may_come_from_elsewhere() {
+    let server = Server::start().unwrap();
+    let client = Client::connect(&server.url()).unwrap();
+    for mode in ["inline", "queued"] {
+        let arguments = format!("sub --msgs 50 --size 3 --mode {mode} --url {}", server.url());
+        let mut subscribed = start(&format!("{arguments} --json"));
+        // Published before it has subscribed nobody gets it; what is too much is not counted.
+        eventually(|| {
+            (0..100).for_each(|_| client.publish("bench", b"abc").unwrap());
+            client.flush().wait().unwrap();
+            subscribed.try_wait().unwrap().is_some()
+        });
+        let line = line_of(&end(subscribed, &arguments), &arguments);
+        assert_eq!((line.scenario, line.n), (format!("sub {mode}"), 50));
     }
 }
 
@@ -110,7 +176,7 @@ fn eventually(mut look: impl FnMut() -> bool) {
 fn people_get_a_summary() {
     let output = bench("pub --msgs 1000 --size 10 --no-progress");
     let text = String::from_utf8_lossy(&output.stdout);
-    for part in ["pub: 1000 messages of 10 bytes", "throughput", "CPU", "memory"] {
+    for part in ["pub: 1000 messages of 10 bytes", "throughput", "CPU", "memory", "checked"] {
         assert!(text.contains(part), "{part}: {text}");
     }
     assert!(!text.contains("latency"), "{text}");
@@ -136,6 +202,10 @@ fn what_makes_no_sense_is_refused_with_the_reason() {
         (on("req --local --threads 2"), "--local is for"),
         (on("req --subjects 2"), "--subjects is for"),
         (on("bus --clients 2"), "`bus` is for one client"),
+        (on("js consume watermark --clients 2"), "`js consume watermark` is for one client"),
+        (on("bus --size 10"), "--size must be at least 11"),
+        (on("js pub async --window 0"), "--window must be at least 1"),
+        (on("js pub async --window 262145"), "and at most 262144"),
         (on("pub --subject a..b"), "empty token"),
         (on("req --msgs 1"), "somebody must answer"),
         ("serve".into(), "by --url"),
@@ -165,4 +235,29 @@ fn a_stream_of_another_kind_is_not_used() {
     }
     // What is there is added to, and checked all the same.
     assert_eq!(line(&format!("js pub async --msgs 100 --storage memory --url {url}")).n, 100);
+}
+
+#[test]
+fn what_is_stored_already_is_consumed_if_it_is_what_is_said() {
+    let server = Server::start().unwrap();
+    let on = |arguments: &str| format!("{arguments} --msgs 300 --size 20 --url {}", server.url());
+    line(&on("js pub async"));
+    let client = Client::connect(&server.url()).unwrap();
+    let purge = format!("$JS.API.STREAM.PURGE.{STREAM}");
+    client.request(purge.as_str(), b"", DEADLINE).unwrap().wait().unwrap();
+    // From here on the first sequence is not 1.
+    for arguments in [
+        "js consume each",
+        "js consume watermark --mode inline",
+        "js consume none",
+        "js consume each --clients 3 --mode inline",
+        "js fetch --batch 70",
+    ] {
+        assert_eq!(line(&on(arguments)).n, 300, "{arguments}");
+    }
+    for arguments in ["js consume each", "js consume each --mode inline --clients 2", "js fetch"] {
+        let output = bench(&on(arguments).replace("--size 20", "--size 21"));
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && said.contains("another --size"), "{arguments}: {said}");
+    }
 }

@@ -11,7 +11,9 @@ use anyhow::{Result, ensure};
 use jetlane::jetstream::{JetStream, Storage};
 use jetlane::{Bytes, Envelope, EventBus, Settlement, Strategy};
 
-use super::setup::{PATIENCE, Setup};
+use super::options::EVENT_FRAME;
+use super::patience::{PATIENCE, Patience};
+use super::setup::Setup;
 use super::{Line, Meter, StoreIn};
 
 const KEYS: u64 = 1000;
@@ -92,15 +94,7 @@ fn measure(setup: &Setup, bus: &EventBus) -> Result<Line> {
     for ticket in tickets {
         ticket.wait()?;
     }
-    let mut last = (0, Instant::now());
-    while handled.count.load(Ordering::Relaxed) < common.msgs {
-        let count = handled.count.load(Ordering::Relaxed);
-        if count > last.0 {
-            last = (count, Instant::now());
-        }
-        ensure!(last.1.elapsed() < PATIENCE, "{count} of {} events were handled", common.msgs);
-        thread::park_timeout(Duration::from_millis(1));
-    }
+    wait_until_handled(setup, &handled)?;
     let line = setup.line(&meter, "", common.msgs);
     subscription.stop(PATIENCE)?;
     let wrong = handled.wrong.load(Ordering::Relaxed);
@@ -108,8 +102,25 @@ fn measure(setup: &Setup, bus: &EventBus) -> Result<Line> {
     Ok(line)
 }
 
-/// A JSON text of `size` bytes, or a little more.
+fn wait_until_handled(setup: &Setup, handled: &Handled) -> Result<()> {
+    let mut patience = Patience::new(PATIENCE);
+    loop {
+        let (count, all) = (handled.count.load(Ordering::Relaxed), setup.common().msgs);
+        if count >= all {
+            return Ok(());
+        }
+        setup.tell_all(count);
+        ensure!(
+            !patience.is_over(count, Instant::now()),
+            "{count} of {all} events were handled, and no more for {} s",
+            PATIENCE.as_secs()
+        );
+        thread::park_timeout(Duration::from_millis(1));
+    }
+}
+
+/// A JSON text of `size` bytes.
 fn json(size: usize) -> String {
-    let frame = r#"{"note":""}"#.len();
-    format!(r#"{{"note":"{}"}}"#, "x".repeat(size.saturating_sub(frame)))
+    let [begin, end] = EVENT_FRAME;
+    format!("{begin}{}{end}", "x".repeat(size.saturating_sub(begin.len() + end.len())))
 }

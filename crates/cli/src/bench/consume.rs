@@ -12,7 +12,8 @@ use jetlane::jetstream::{
     AckPolicy, Consume, ConsumerConfig, ConsumerInfo, Consumption, Delivery, JetStream, Settle,
 };
 
-use super::setup::{PATIENCE, Setup, TELL_EVERY};
+use super::patience::{PATIENCE, READER_PATIENCE};
+use super::setup::{Setup, TELL_EVERY};
 use super::{ConsumeWork, Line, Meter, Mode, STREAM};
 
 /// The consumer, made anew for each run.
@@ -24,6 +25,8 @@ struct Count {
     seen: AtomicU64,
     /// Of messages that are not the next of the stream.
     gaps: AtomicU64,
+    /// Of messages of another size than is said.
+    other_sizes: AtomicU64,
 }
 
 /// What one connection has seen.
@@ -33,21 +36,27 @@ struct Seen {
     last: u64,
     untold: u64,
     all: u64,
+    /// The sequence of the last message that is to come.
+    end: u64,
+    size: usize,
     alone: bool,
 }
 
 impl Seen {
     #[inline]
-    fn message(&mut self, delivery: &Delivery) {
+    fn message(&mut self, delivery: &Delivery, size: usize) {
         // Shared out over several connections, each sees but some, and those in order.
         let next = delivery.stream_sequence == self.last + 1;
         if !(next || !self.alone && delivery.stream_sequence > self.last) {
             self.count.gaps.fetch_add(1, Ordering::Relaxed);
         }
         self.last = delivery.stream_sequence;
+        if size != self.size {
+            self.count.other_sizes.fetch_add(1, Ordering::Relaxed);
+        }
         if self.alone {
             self.untold += 1;
-            if self.untold == TELL_EVERY || self.last == self.all {
+            if self.untold == TELL_EVERY || self.last == self.end {
                 let untold = std::mem::take(&mut self.untold);
                 self.tell(untold, true);
             }
@@ -69,7 +78,8 @@ pub(super) fn run(setup: &Setup, how: ConsumeWork) -> Result<Line> {
     let common = setup.common();
     let clients = setup.connect_all()?;
     let js = setup.jetstream(&clients[0])?;
-    setup.fill(&js)?;
+    let before = setup.fill(&js)?;
+    let end = before + common.msgs;
     let consumer = make_consumer(setup, &js, how)?;
     let (tell, told) = mpsc::channel();
     let count = Arc::<Count>::default();
@@ -80,9 +90,11 @@ pub(super) fn run(setup: &Setup, how: ConsumeWork) -> Result<Line> {
         let seen = Seen {
             count: Arc::clone(&count),
             tell: tell.clone(),
-            last: 0,
+            last: before,
             untold: 0,
             all: common.msgs,
+            end,
+            size: common.size,
             alone: clients.len() == 1,
         };
         let mut consume = JetStream::new(client.clone())?.consume(&consumer);
@@ -92,12 +104,11 @@ pub(super) fn run(setup: &Setup, how: ConsumeWork) -> Result<Line> {
         running.push(start(consume, common.mode, seen)?);
     }
     drop(tell);
-    loop {
-        let seen = told.recv_timeout(PATIENCE).context("no more messages came for 30 s")?;
-        setup.tell(TELL_EVERY);
-        if seen >= common.msgs {
-            break;
-        }
+    let mut seen = 0;
+    while seen < common.msgs {
+        let so_far = seen;
+        seen = setup.wait_for(&told, "the server delivers no more", || Ok(so_far))?;
+        setup.tell_all(seen);
     }
     // The last acks are on their way before the barrier.
     flush(&clients)?;
@@ -106,7 +117,9 @@ pub(super) fn run(setup: &Setup, how: ConsumeWork) -> Result<Line> {
 
     let gaps = count.gaps.load(Ordering::Relaxed);
     ensure!(gaps == 0, "{gaps} messages came out of order, or not at all");
-    all_acknowledged(&js, how, common.msgs)?;
+    let other_sizes = count.other_sizes.load(Ordering::Relaxed);
+    ensure!(other_sizes == 0, "{}", other_size(other_sizes));
+    all_acknowledged(&js, how, end)?;
     Ok(line)
 }
 
@@ -118,18 +131,19 @@ enum Running {
 
 fn start(consume: Consume, mode: Mode, mut seen: Seen) -> Result<Running> {
     if mode == Mode::Inline {
-        let _consumption = consume.inline(move |_, delivery| {
-            seen.message(delivery);
+        let _consumption = consume.inline(move |message, delivery| {
+            seen.message(delivery, message.payload().len());
             Settle::Ack
         })?;
         return Ok(Running::Inline { _consumption });
     }
     let mut messages = consume.queued()?;
     let reader = thread::Builder::new().name("reader".into()).spawn(move || {
-        while let Some(message) = messages.next_timeout(PATIENCE) {
-            let delivery = *message.delivery();
+        while let Some(message) = messages.next_timeout(READER_PATIENCE) {
+            let (delivery, size) = (*message.delivery(), message.payload().len());
+            // Before it is told: then the last ack is on its way when all are told.
             message.ack();
-            seen.message(&delivery);
+            seen.message(&delivery, size);
         }
     })?;
     Ok(Running::Queued { _reader: reader })
@@ -140,6 +154,11 @@ fn flush(clients: &[Client]) -> Result<()> {
         client.flush().wait()?;
     }
     Ok(())
+}
+
+/// What to say of messages that somebody stored before, of another size than is asked for.
+pub(super) fn other_size(messages: u64) -> String {
+    format!("{messages} messages of the stream are of another --size")
 }
 
 /// A new consumer, from the beginning of the stream.
@@ -162,7 +181,7 @@ pub(super) fn make_consumer(
     js.create_consumer(STREAM, &config).wait().context("the consumer could not be made")
 }
 
-/// Sees that the server has all acks, of each of the first `last` messages; those behind them may be under way.
+/// Sees that the server has all acks, of each message up to `last`; those behind them may be under way.
 pub(super) fn all_acknowledged(js: &JetStream, how: ConsumeWork, last: u64) -> Result<()> {
     let deadline = Instant::now() + PATIENCE;
     loop {

@@ -7,15 +7,16 @@ use anyhow::{Context, Result, ensure};
 use jetlane::client::{Headers, Inbox};
 use jetlane::jetstream::Delivery;
 
-use super::consume::{CONSUMER, all_acknowledged, make_consumer};
-use super::setup::{PATIENCE, Setup};
+use super::consume::{CONSUMER, all_acknowledged, make_consumer, other_size};
+use super::patience::PATIENCE;
+use super::setup::Setup;
 use super::{ConsumeWork, Line, Meter, STREAM};
 
 pub(super) fn run(setup: &Setup) -> Result<Line> {
     let common = setup.common();
     let client = setup.connect()?;
     let js = setup.jetstream(&client)?;
-    setup.fill(&js)?;
+    let before = setup.fill(&js)?;
     make_consumer(setup, &js, ConsumeWork::Each)?;
     let next = format!("$JS.API.CONSUMER.MSG.NEXT.{STREAM}.{CONSUMER}");
     // One subscription for all fetches: each new one would flush the server's caches.
@@ -25,14 +26,16 @@ pub(super) fn run(setup: &Setup) -> Result<Line> {
     let reply = inbox.filter().replace('*', "1");
 
     let meter = Meter::start();
-    let mut last = 0;
-    while last < common.msgs {
-        let batch = (common.batch as u64).min(common.msgs - last);
+    let (mut last, end) = (before, before + common.msgs);
+    while last < end {
+        let batch = (common.batch as u64).min(end - last);
         let expires = Duration::from_secs(10).as_nanos();
         let pull = format!(r#"{{"batch":{batch},"expires":{expires}}}"#);
         client.publish_with(next.as_str(), Some(&reply), &Headers::new(), pull)?;
         for _ in 0..batch {
-            let message = messages.next_timeout(PATIENCE).context("no message came for 30 s")?;
+            let message = messages.next_timeout(PATIENCE).with_context(|| {
+                format!("{} of {} messages, and no more for 30 s", last - before, common.msgs)
+            })?;
             let ack = message.reply().unwrap_or_default();
             let delivery = Delivery::read(ack)
                 .with_context(|| format!("the server refused a fetch: {:?}", message.headers()))?;
@@ -42,6 +45,7 @@ pub(super) fn run(setup: &Setup) -> Result<Line> {
                 delivery.stream_sequence,
                 last + 1
             );
+            ensure!(message.payload().len() == common.size, "{}", other_size(1));
             client.publish(std::str::from_utf8(ack)?, b"")?;
             last += 1;
             setup.tell(last);
@@ -49,6 +53,6 @@ pub(super) fn run(setup: &Setup) -> Result<Line> {
     }
     client.flush().wait()?;
     let line = setup.line(&meter, "", common.msgs);
-    all_acknowledged(&js, ConsumeWork::Each, common.msgs)?;
+    all_acknowledged(&js, ConsumeWork::Each, end)?;
     Ok(line)
 }

@@ -9,7 +9,7 @@ use super::Line;
 use crate::process;
 
 /// Measures this process from its start to its end. CPU counts all threads.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Meter {
     began: Instant,
     user: Duration,

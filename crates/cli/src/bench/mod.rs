@@ -11,6 +11,7 @@ mod line;
 mod meter;
 mod options;
 mod paced;
+mod patience;
 mod publish;
 mod request;
 mod run;

@@ -4,10 +4,17 @@ use std::fmt;
 
 use anyhow::{Result, ensure};
 use clap::{Args, Subcommand, ValueEnum};
+use jetlane::client::Inbox;
 use serde::{Deserialize, Serialize};
 
 /// A payload with the number of its message takes so many bytes at least.
 pub(super) const LEAST_SIZE: usize = 8;
+
+/// An event's body is a JSON text around the padding.
+pub(super) const EVENT_FRAME: [&str; 2] = [r#"{"note":""#, r#""}"#];
+
+/// More could not all have a ticket that is still to be looked at.
+const MOST_WINDOW: u32 = Inbox::SLOTS / 4;
 
 /// Measure this client against a real nats-server.
 #[derive(Clone, Debug, Args, Serialize, Deserialize)]
@@ -168,6 +175,10 @@ impl Options {
         }
         ensure!(msgs > 0, "--msgs must be at least 1");
         ensure!(rate != Some(0), "--rate must be at least 1");
+        ensure!(
+            self.common.window.is_none_or(|window| (1..=MOST_WINDOW).contains(&window)),
+            "--window must be at least 1, and at most {MOST_WINDOW}"
+        );
         let workers = clients.saturating_mul(threads);
         ensure!(
             workers as u64 <= msgs,
@@ -205,9 +216,33 @@ impl Options {
             self.work != Work::Serve || self.common.url.is_some(),
             "`serve` answers requests of others: say on which server, by --url"
         );
-        let one_client = matches!(self.work, Work::Js(JsWork::Fetch) | Work::Bus);
+        // One watermark would acknowledge what the other connection still has.
+        let one_client = matches!(
+            self.work,
+            Work::Js(JsWork::Fetch | JsWork::Consume(ConsumeWork::Watermark)) | Work::Bus
+        );
         ensure!(clients == 1 || !one_client, "`{}` is for one client", self.work);
+        let least_event: usize = EVENT_FRAME.iter().map(|part| part.len()).sum();
+        ensure!(
+            self.work != Work::Bus || size >= least_event,
+            "--size must be at least {least_event} with `bus`: the body of an event is a JSON text"
+        );
         Ok(())
+    }
+
+    /// How many messages there are to be, over all connections.
+    pub(super) fn messages(&self) -> u64 {
+        match self.work {
+            // Each gets all of them.
+            Work::Sub => self.common.msgs.saturating_mul(self.common.clients as u64),
+            _ => self.common.msgs,
+        }
+    }
+
+    /// Whether a worker waits for each message, or for when it is due.
+    pub(super) fn is_one_at_a_time(&self) -> bool {
+        let by_nature = matches!(self.work, Work::Req | Work::Js(JsWork::Pub(PubWork::Sync)));
+        by_nature || self.common.rate.is_some()
     }
 
     /// The subject of message `n`, and of subscription `n`.

@@ -7,7 +7,8 @@ use anyhow::{Context, Result, ensure};
 use jetlane::client::Subject;
 
 use super::options::LEAST_SIZE;
-use super::setup::{PATIENCE, Setup};
+use super::patience::READER_PATIENCE;
+use super::setup::Setup;
 use super::{Latencies, Line, Meter, Mode, Schedule};
 
 pub(super) fn run(setup: &Setup) -> Result<Line> {
@@ -37,7 +38,7 @@ pub(super) fn run(setup: &Setup) -> Result<Line> {
             let mut messages = receiver.subscribe(&common.subject)?;
             reader = Some(std::thread::spawn(move || {
                 for _ in 0..all {
-                    match messages.next_timeout(PATIENCE) {
+                    match messages.next_timeout(READER_PATIENCE) {
                         Some(message) => take(message.payload()),
                         None => break,
                     }
@@ -57,7 +58,8 @@ pub(super) fn run(setup: &Setup) -> Result<Line> {
         setup.tell(n + 1);
     }
     publisher.flush().wait()?;
-    let received = told.recv_timeout(PATIENCE).context("messages were lost")?;
+    let received =
+        setup.wait_for(&told, "messages were lost", || Ok(receiver.stats().messages_in))?;
     let mode = if common.mode == Mode::Inline { "inline" } else { "queued" };
     let mut latencies = Latencies::new();
     for (expected, &(n, at)) in (0..).zip(&received) {

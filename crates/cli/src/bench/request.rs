@@ -1,14 +1,17 @@
 //! `req` and `serve`: requests, one at a time a thread.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use jetlane::client::{Client, Message, MessageRef, Out, RequestError, Sink, SinkHandle, Subject};
 
-use super::setup::{PATIENCE, Setup, TELL_EVERY, join};
-use super::{Latencies, Line, Meter, Schedule};
+use super::schedule::{Pace, Schedule};
+use super::setup::{Setup, join};
+use super::{Latencies, Line, Meter};
 
 /// How long an answer may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -30,20 +33,24 @@ pub(super) fn run(setup: &Setup) -> Result<Line> {
     let (meter, latencies, mode) = if common.local {
         let mut local = setup.connect_local()?;
         let meter = Meter::start();
+        let schedule = common.rate.map(Schedule::new);
+        let pace = Pace { schedule: schedule.as_ref(), worker: 0, workers: 1 };
         let ask = || local.request(&subject, &payload, TIMEOUT);
-        let latencies = measure(setup, common.msgs, &payload, ask)?;
+        let latencies = measure(setup, common.msgs, pace, &payload, ask)?;
         (meter, latencies, "local")
     } else {
         let clients = setup.connect_all()?;
         let workers = common.clients * common.threads;
         let meter = Meter::start();
-        let (subject, payload) = (&subject, &payload);
+        let schedule = common.rate.map(Schedule::new);
+        let (subject, payload, schedule) = (&subject, &payload, schedule.as_ref());
         let all = thread::scope(|scope| {
             let ask = |(index, client): (usize, &Client)| {
                 let (count, client) = (setup.share(index, workers), client.clone());
+                let pace = Pace { schedule, worker: index as u64, workers: workers as u64 };
                 scope.spawn(move || {
                     let ask = || client.request(subject, payload, TIMEOUT)?.wait();
-                    measure(setup, count, payload, ask)
+                    measure(setup, count, pace, payload, ask)
                 })
             };
             join(clients.iter().cycle().take(workers).enumerate().map(ask).collect())
@@ -59,13 +66,13 @@ pub(super) fn run(setup: &Setup) -> Result<Line> {
 fn measure(
     setup: &Setup,
     count: u64,
+    pace: Pace<'_>,
     payload: &[u8],
     mut ask: impl FnMut() -> Result<Message, RequestError>,
 ) -> Result<Latencies> {
     let mut latencies = Latencies::new();
-    let schedule = setup.common().rate.map(Schedule::new);
     for n in 0..count {
-        let begun = schedule.as_ref().map_or_else(Instant::now, |schedule| schedule.wait_for(n));
+        let begun = pace.begin(n);
         let answer =
             ask().context("somebody must answer on --subject, as `jetlane bench serve`")?;
         latencies.record(begun.elapsed());
@@ -78,27 +85,27 @@ fn measure(
 pub(super) fn serve(setup: &Setup) -> Result<Line> {
     let common = setup.common();
     let client = setup.connect()?;
-    let (tell, told) = mpsc::channel();
-    let (mut seen, all) = (0u64, common.msgs);
-    let mut meter = None;
+    let (finish, finished) = mpsc::channel();
+    let answered = Arc::<AtomicU64>::default();
+    let (mut seen, all) = (0, common.msgs);
+    let (mut meter, count) = (None, Arc::clone(&answered));
     let _handle = echo(&client, &common.subject, move |_| {
-        meter.get_or_insert_with(Meter::start);
+        let meter = meter.get_or_insert_with(Meter::start);
         seen += 1;
-        if seen.is_multiple_of(TELL_EVERY) || seen == all {
-            let _ = tell.send((seen, meter.take_if(|_| seen == all)));
+        count.store(seen, Ordering::Relaxed);
+        if seen == all {
+            let _ = finish.send(meter.clone());
         }
     })?;
     client.flush().wait()?;
     // To whoever waits to ask.
     eprintln!("subscribed");
-    loop {
-        let (_, meter) = told.recv_timeout(PATIENCE).context("nobody asked for 30 s")?;
-        setup.tell(TELL_EVERY);
-        if let Some(meter) = meter {
-            client.flush().wait()?;
-            return Ok(setup.line(&meter, "", common.msgs));
-        }
-    }
+    let meter = setup.wait_for(&finished, "somebody must send requests to --subject", || {
+        Ok(answered.load(Ordering::Relaxed))
+    })?;
+    // The last answer is on its way before the barrier.
+    client.flush().wait()?;
+    Ok(setup.line(&meter, "", common.msgs))
 }
 
 /// Answers every request with what it brings.

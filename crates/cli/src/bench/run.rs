@@ -1,12 +1,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use jetlane_testkit::Server;
 
+use super::patience::{PATIENCE, Patience};
 use super::setup::Setup;
 use super::{JsWork, Line, Options, PubWork, Work};
 use super::{bus, consume, fetch, paced, publish, request, stored, subscribe};
@@ -15,8 +16,9 @@ use crate::progress::Progress;
 /// The stream that JetStream works use. It is made if it is not there, and left there.
 pub const STREAM: &str = "BENCH";
 
-/// When nothing was done for so long, nothing more will be.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// When nothing was done for so long, nothing more will be. Longer than the work's own waits, which know better what they
+/// wait for.
+const LAST_PATIENCE: Duration = PATIENCE.saturating_add(Duration::from_secs(5));
 
 /// Does the work, checks it, and says what it took. Nothing is printed but a progress bar, if one is wanted.
 ///
@@ -42,29 +44,36 @@ pub fn run(options: &Options) -> Result<Line> {
         let _ = tell.send(work(&setup));
     })?;
     let quiet = common.json || common.no_progress;
-    let progress = Progress::new(common.msgs, "messages", quiet);
-    let mut last = (0, Instant::now());
-    let line = loop {
+    let progress = Progress::new(options.messages(), "messages", quiet);
+    let line = watch(options, &told, &done, &progress);
+    progress.finish();
+    line
+}
+
+/// Shows how far it got until it is done, or nothing goes on any more.
+fn watch(
+    options: &Options,
+    told: &Receiver<Result<Line>>,
+    done: &AtomicU64,
+    progress: &Progress,
+) -> Result<Line> {
+    let mut patience = Patience::new(LAST_PATIENCE);
+    loop {
         match told.recv_timeout(Duration::from_millis(100)) {
-            Ok(line) => break line?,
+            Ok(line) => return line,
             Err(RecvTimeoutError::Disconnected) => bail!("the benchmark panicked"),
             Err(RecvTimeoutError::Timeout) => {}
         }
-        let now = done.load(Ordering::Relaxed);
-        progress.show(now);
-        if now != last.0 {
-            last = (now, Instant::now());
-        } else if last.1.elapsed() > PATIENCE {
-            bail!(
-                "nothing went on for {} s after {now} of {} messages of `{}`",
-                PATIENCE.as_secs(),
-                common.msgs,
-                options.work
-            );
-        }
-    };
-    progress.finish();
-    Ok(line)
+        let done = done.load(Ordering::Relaxed);
+        progress.show(done);
+        ensure!(
+            !patience.is_over(done, Instant::now()),
+            "nothing went on for {} s after {done} of {} messages of `{}`",
+            LAST_PATIENCE.as_secs(),
+            options.messages(),
+            options.work
+        );
+    }
 }
 
 fn work(setup: &Setup) -> Result<Line> {

@@ -37,6 +37,24 @@ impl Schedule {
     }
 }
 
+/// When the operations of one of several workers begin, who share one schedule, if there is one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pace<'a> {
+    pub(super) schedule: Option<&'a Schedule>,
+    pub(super) worker: u64,
+    pub(super) workers: u64,
+}
+
+impl Pace<'_> {
+    /// Waits until the worker's operation `n` is due, if that is said, and says since when its latency counts.
+    pub(super) fn begin(&self, n: u64) -> Instant {
+        match self.schedule {
+            Some(schedule) => schedule.wait_for(n * self.workers + self.worker),
+            None => Instant::now(),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -50,5 +68,18 @@ mod tests {
             assert_eq!(due, schedule.due(n));
             assert!(Instant::now() >= due);
         }
+    }
+
+    #[test]
+    fn workers_share_a_schedule() {
+        let schedule = Schedule::new(1_000_000);
+        let mut begun: Vec<_> = (0..3)
+            .flat_map(|worker| {
+                let pace = Pace { schedule: Some(&schedule), worker, workers: 3 };
+                (0..10).map(move |n| pace.begin(n)).collect::<Vec<_>>()
+            })
+            .collect();
+        begun.sort();
+        assert_eq!(begun, (0..30).map(|n| schedule.due(n)).collect::<Vec<_>>());
     }
 }

@@ -1,30 +1,36 @@
 //! What all works begin with.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use jetlane::client::{Client, ConnectOptions, Idle, Limits, LocalClient};
 use jetlane::jetstream::{JetStream, Storage, StreamConfig};
 
+use super::patience::{PATIENCE, Patience};
 use super::{Common, IdleBy, Latencies, Line, Meter, Options, STREAM, StoreIn};
 
-/// How often progress is told, in messages.
+/// How often progress is told, in messages. A power of two.
 pub(super) const TELL_EVERY: u64 = 1024;
 
-/// How long anything may take that is not the work itself.
-pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+/// How often somebody who waits looks how far it got.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 pub(super) struct Setup {
     pub(super) options: Options,
     pub(super) url: String,
     done: Arc<AtomicU64>,
+    /// A power of two: 1 where messages may come so slowly that each is worth telling.
+    tell_every: u64,
 }
 
 impl Setup {
     pub(super) fn new(options: Options, url: String, done: Arc<AtomicU64>) -> Self {
-        Self { options, url, done }
+        let tell_every = if options.is_one_at_a_time() { 1 } else { TELL_EVERY };
+        Self { options, url, done, tell_every }
     }
 
     pub(super) fn common(&self) -> &Common {
@@ -40,7 +46,7 @@ impl Setup {
         let mut limits = Limits::default();
         if let Some(window) = self.common().window {
             limits.pending_acks = window;
-            limits.tickets = limits.tickets.max(window.saturating_mul(2));
+            limits.tickets = limits.tickets.max(window.saturating_mul(4));
         }
         let idle = match self.common().idle {
             IdleBy::Park => Idle::Park,
@@ -82,11 +88,48 @@ impl Setup {
         self.common().msgs / workers + u64::from(index < self.common().msgs % workers)
     }
 
-    /// `n` of `all` messages of a worker are done; it tells so now and then.
+    /// How many tickets a publishing thread keeps. Together they are twice the window: when the oldest is looked at, it is
+    /// as good as sure to have ended, and nobody waits but for the window.
+    pub(super) fn kept_tickets(&self, client: &Client) -> Result<usize> {
+        let window = usize::try_from(client.limits().pending_acks)?;
+        Ok((2 * window / self.common().threads).max(1))
+    }
+
+    /// `n` messages of a worker are done; it tells so now and then.
     #[inline]
     pub(super) fn tell(&self, n: u64) {
-        if n.is_multiple_of(TELL_EVERY) {
-            self.done.fetch_add(TELL_EVERY, Ordering::Relaxed);
+        if n & (self.tell_every - 1) == 0 {
+            self.done.fetch_add(self.tell_every, Ordering::Relaxed);
+        }
+    }
+
+    /// `n` messages are done, of all workers.
+    pub(super) fn tell_all(&self, n: u64) {
+        self.done.store(n, Ordering::Relaxed);
+    }
+
+    /// Waits for news, and tells meanwhile how many messages are `done`. When there are no more for too long, `hint` says
+    /// what may be missing.
+    pub(super) fn wait_for<T>(
+        &self,
+        news: &Receiver<T>,
+        hint: &str,
+        done: impl Fn() -> Result<u64>,
+    ) -> Result<T> {
+        let mut patience = Patience::new(PATIENCE);
+        loop {
+            match news.recv_timeout(LOOK_EVERY) {
+                Ok(news) => return Ok(news),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => bail!("the subscription has ended"),
+            }
+            let (done, all) = (done()?, self.options.messages());
+            self.tell_all(done);
+            ensure!(
+                !patience.is_over(done, Instant::now()),
+                "{done} of {all} messages, and no more for {} s: {hint}",
+                PATIENCE.as_secs()
+            );
         }
     }
 
@@ -132,12 +175,14 @@ impl Setup {
         Ok(js)
     }
 
-    /// Sees that the stream has as many messages as are to be consumed.
-    pub(super) fn fill(&self, js: &JetStream) -> Result<()> {
+    /// Sees that the stream has as many messages as are to be consumed, and says what sequence is before the first.
+    pub(super) fn fill(&self, js: &JetStream) -> Result<u64> {
         let stored = js.stream_info(STREAM).wait()?.state.messages;
         let payload = self.payload();
-        let mut tickets = std::collections::VecDeque::new();
-        for _ in stored..self.common().msgs {
+        let mut tickets = VecDeque::new();
+        for n in stored..self.common().msgs {
+            // That can take longer than anybody waits for what does not go on.
+            self.tell_all(n);
             tickets.push_back(js.publish(self.common().subject.as_str(), &payload)?);
             if tickets.len() > 10_000
                 && let Some(ticket) = tickets.pop_front()
@@ -148,7 +193,9 @@ impl Setup {
         for ticket in tickets {
             ticket.wait()?;
         }
-        Ok(())
+        self.tell_all(0);
+        // Not 1, if the stream was used, and emptied.
+        Ok(js.stream_info(STREAM).wait()?.state.first_seq.saturating_sub(1))
     }
 }
 
@@ -165,4 +212,34 @@ pub(super) fn join<T>(
             Err(_) => bail!("a thread of the benchmark panicked"),
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Words {
+        #[command(flatten)]
+        options: Options,
+    }
+
+    #[test]
+    fn where_messages_may_come_slowly_each_is_told() {
+        for (words, told) in [
+            ("bench pub", 2048),
+            ("bench pub --rate 10", 2500),
+            ("bench req", 2500),
+            ("bench js pub sync", 2500),
+            ("bench js pub async", 2048),
+        ] {
+            let options = Words::parse_from(words.split(' ')).options;
+            let done = Arc::<AtomicU64>::default();
+            let setup = Setup::new(options, String::new(), Arc::clone(&done));
+            (1..=2500).for_each(|n| setup.tell(n));
+            assert_eq!(done.load(Ordering::Relaxed), told, "{words}");
+        }
+    }
 }

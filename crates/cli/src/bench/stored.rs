@@ -2,14 +2,14 @@
 
 use std::collections::VecDeque;
 use std::thread;
-use std::time::Instant;
 
 use anyhow::{Result, ensure};
 use jetlane::client::{Client, Subject};
 use jetlane::jetstream::{JetStream, Outcome, Ticket};
 
+use super::schedule::{Pace, Schedule};
 use super::setup::{Setup, join};
-use super::{Latencies, Line, Meter, STREAM, Schedule};
+use super::{Latencies, Line, Meter, STREAM};
 
 pub(super) fn many_at_a_time(setup: &Setup) -> Result<Line> {
     let common = setup.common();
@@ -17,8 +17,7 @@ pub(super) fn many_at_a_time(setup: &Setup) -> Result<Line> {
     let subject = Subject::new(&common.subject)?;
     let payload = setup.payload();
     let workers = common.clients * common.threads;
-    // Tickets are looked at when they are as good as sure to have ended: nobody waits but for the window.
-    let kept = 2 * usize::try_from(clients[0].limits().pending_acks)?;
+    let kept = setup.kept_tickets(&clients[0])?;
 
     let meter = Meter::start();
     thread::scope(|scope| {
@@ -68,17 +67,21 @@ pub(super) fn one_at_a_time(setup: &Setup) -> Result<Line> {
         let js = JetStream::new(local.client().clone())?;
         local.flush()?;
         let meter = Meter::start();
+        let schedule = common.rate.map(Schedule::new);
+        let pace = Pace { schedule: schedule.as_ref(), worker: 0, workers: 1 };
         let publish = || Ok(local.wait(js.publish(&subject, &payload)?));
-        (meter, measure(setup, common.msgs, publish)?, "local")
+        (meter, measure(setup, common.msgs, pace, publish)?, "local")
     } else {
         let workers = common.clients * common.threads;
         let meter = Meter::start();
-        let (subject, payload) = (&subject, &payload);
+        let schedule = common.rate.map(Schedule::new);
+        let (subject, payload, schedule) = (&subject, &payload, schedule.as_ref());
         let all = thread::scope(|scope| {
             let publish = |(index, js): (usize, &JetStream)| {
                 let (count, js) = (setup.share(index, workers), js.clone());
+                let pace = Pace { schedule, worker: index as u64, workers: workers as u64 };
                 scope.spawn(move || {
-                    measure(setup, count, || Ok(js.publish(subject, payload)?.wait()))
+                    measure(setup, count, pace, || Ok(js.publish(subject, payload)?.wait()))
                 })
             };
             join(streams.iter().cycle().take(workers).enumerate().map(publish).collect())
@@ -96,12 +99,12 @@ pub(super) fn one_at_a_time(setup: &Setup) -> Result<Line> {
 fn measure(
     setup: &Setup,
     count: u64,
+    pace: Pace<'_>,
     mut publish: impl FnMut() -> Result<Outcome>,
 ) -> Result<Latencies> {
     let mut latencies = Latencies::new();
-    let schedule = setup.common().rate.map(Schedule::new);
     for n in 0..count {
-        let begun = schedule.as_ref().map_or_else(Instant::now, |schedule| schedule.wait_for(n));
+        let begun = pace.begin(n);
         publish()??;
         latencies.record(begun.elapsed());
         setup.tell(n + 1);

@@ -1,14 +1,22 @@
 //! `sub`: from the first message to the last.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, OnceLock};
 use std::thread;
 
 use anyhow::{Context, Result, ensure};
-use jetlane::client::{Client, Subject};
+use jetlane::client::{Client, SinkHandle, Subject};
 
-use super::setup::{PATIENCE, Setup, TELL_EVERY};
+use super::patience::READER_PATIENCE;
+use super::setup::Setup;
 use super::{Line, Meter, Mode};
+
+/// How many messages one connection has received, written by one thread and read by another. In cache lines of its own:
+/// each connection writes its count for every message.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Seen(AtomicU64);
 
 /// What one connection has received, and what it waits for.
 struct Count {
@@ -16,7 +24,9 @@ struct Count {
     bytes: u64,
     all: u64,
     meter: Arc<OnceLock<Meter>>,
-    tell: Sender<(u64, u64)>,
+    tell: Arc<Seen>,
+    /// Told how many bytes it was, once all are here.
+    finish: Sender<u64>,
 }
 
 impl Count {
@@ -27,8 +37,9 @@ impl Count {
         }
         self.seen += 1;
         self.bytes += payload.len() as u64;
-        if self.seen.is_multiple_of(TELL_EVERY) || self.seen >= self.all {
-            let _ = self.tell.send((self.seen, self.bytes));
+        self.tell.0.store(self.seen, Ordering::Relaxed);
+        if self.seen == self.all {
+            let _ = self.finish.send(self.bytes);
         }
         self.seen < self.all
     }
@@ -38,57 +49,49 @@ pub(super) fn run(setup: &Setup) -> Result<Line> {
     let common = setup.common();
     let clients = setup.connect_all()?;
     let meter = Arc::<OnceLock<Meter>>::default();
-    let (tell, told) = mpsc::channel();
-    let mut handles = Vec::new();
+    let (finish, finished) = mpsc::channel();
+    let (mut seen, mut handles) = (Vec::new(), Vec::new());
     for client in &clients {
-        let count = Count {
-            seen: 0,
-            bytes: 0,
-            all: common.msgs,
-            meter: Arc::clone(&meter),
-            tell: tell.clone(),
-        };
+        let tell = Arc::<Seen>::default();
+        seen.push(Arc::clone(&tell));
+        let (meter, finish) = (Arc::clone(&meter), finish.clone());
+        let count = Count { seen: 0, bytes: 0, all: common.msgs, meter, tell, finish };
         handles.extend(subscribe(setup, client, count)?);
         client.flush().wait()?;
     }
-    drop(tell);
+    drop(finish);
     match common.url {
         // To whoever waits to publish.
         Some(_) => eprintln!("subscribed"),
         None => publish(setup)?,
     }
-    let mut finished = 0;
-    let mut progress = 0;
-    while finished < clients.len() {
-        let (seen, bytes) =
-            told.recv_timeout(PATIENCE).context("nothing came for 30 s: somebody must publish")?;
-        if progress < seen {
-            progress = seen;
-            setup.tell(TELL_EVERY);
-        }
-        if seen == common.msgs {
-            finished += 1;
-            let expected = common.msgs * common.size as u64;
-            ensure!(bytes == expected, "{bytes} bytes came, not {expected}: is --size right?");
-        }
+    let all_seen = || {
+        none_dropped(&clients)?;
+        Ok(seen.iter().map(|seen| seen.0.load(Ordering::Relaxed)).sum())
+    };
+    for _ in &clients {
+        let bytes = setup.wait_for(&finished, "somebody must publish on --subject", all_seen)?;
+        let expected = common.msgs * common.size as u64;
+        ensure!(bytes == expected, "{bytes} bytes came, not {expected}: is --size right?");
     }
     let meter = meter.get().context("no message was measured")?;
     let mode = match common.mode {
         Mode::Inline => "inline",
         Mode::Queued => "queued",
     };
-    let line = setup.line(meter, mode, common.msgs * clients.len() as u64);
-    let dropped: u64 = clients.iter().map(|client| client.stats().dropped).sum();
-    ensure!(dropped == 0, "{dropped} messages were dropped for want of room");
+    let line = setup.line(meter, mode, setup.options.messages());
+    none_dropped(&clients)?;
     Ok(line)
 }
 
+fn none_dropped(clients: &[Client]) -> Result<()> {
+    let dropped: u64 = clients.iter().map(|client| client.stats().dropped).sum();
+    ensure!(dropped == 0, "{dropped} messages were dropped for want of room");
+    Ok(())
+}
+
 /// One subscription, or one a subject.
-fn subscribe(
-    setup: &Setup,
-    client: &Client,
-    mut count: Count,
-) -> Result<Vec<jetlane::client::SinkHandle>> {
+fn subscribe(setup: &Setup, client: &Client, mut count: Count) -> Result<Vec<SinkHandle>> {
     let common = setup.common();
     match common.mode {
         Mode::Inline if common.subjects == 1 => {
@@ -112,7 +115,7 @@ fn subscribe(
             ensure!(common.subjects == 1, "--subjects with `sub` is for --mode inline");
             let mut messages = client.subscribe(&common.subject)?;
             thread::Builder::new().name("reader".into()).spawn(move || {
-                while let Some(message) = messages.next_timeout(PATIENCE) {
+                while let Some(message) = messages.next_timeout(READER_PATIENCE) {
                     if !count.message(message.payload()) {
                         break;
                     }
@@ -127,9 +130,11 @@ fn subscribe(
 fn publish(setup: &Setup) -> Result<()> {
     let client = setup.connect()?;
     let payload = setup.payload();
-    for n in 0..setup.common().msgs {
-        let n = usize::try_from(n).unwrap_or(0);
-        client.publish(&Subject::new(&setup.options.subject_of(n))?, &payload)?;
+    let subjects: Vec<_> = (0..setup.common().subjects)
+        .map(|n| Subject::new(&setup.options.subject_of(n)))
+        .collect::<Result<_, _>>()?;
+    for (_, subject) in (0..setup.common().msgs).zip(subjects.iter().cycle()) {
+        client.publish(subject, &payload)?;
     }
     client.flush().wait()?;
     Ok(())
