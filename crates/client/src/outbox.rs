@@ -31,6 +31,13 @@ pub(crate) enum Command {
     EndTurn,
 }
 
+impl Command {
+    /// True if no frames stand for it in the outbox.
+    pub(crate) fn is_bare(&self) -> bool {
+        matches!(self, Self::Nudge { .. } | Self::EndTurn)
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Outbox {
     state: Mutex<OutboxState>,
@@ -139,14 +146,16 @@ impl Outbox {
         self.notify_room(&state);
     }
 
-    /// Takes the commands that need not wait for their frames to be written: all but flushes. For a socket that stands still.
+    /// Takes the commands that have no frames. For a socket that stands still: what a new subscription's sink writes at once must
+    /// not overtake its SUB.
     pub(crate) fn take_ready_commands(&self, commands: &mut Vec<Command>) {
         let mut state = self.state.lock();
-        let (flushes, ready) = mem::take(&mut state.commands)
-            .into_iter()
-            .partition(|command| matches!(command, Command::Flush { .. }));
-        state.commands = flushes;
-        commands.extend::<Vec<_>>(ready);
+        if state.commands.iter().any(Command::is_bare) {
+            let (bare, others) =
+                mem::take(&mut state.commands).into_iter().partition(Command::is_bare);
+            state.commands = others;
+            commands.extend::<Vec<_>>(bare);
+        }
     }
 
     /// Takes the commands while there is no connection, and drops their frames: the next one is told by the routes.

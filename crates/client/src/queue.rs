@@ -127,8 +127,12 @@ impl Sink for QueueSink {
         }
         self.sent_messages += 1;
         self.sent_bytes += frame.len();
+        if frame.len() > PIECE / 4 {
+            return self.push_large(frame);
+        }
         if self.piece.capacity() - self.piece.len() < frame.len() {
-            self.make_space(frame.len());
+            self.end_block();
+            self.piece = BytesMut::with_capacity(PIECE);
         }
         self.piece.extend_from_slice(frame);
         self.messages += 1;
@@ -174,10 +178,9 @@ impl QueueSink {
     }
 
     #[cold]
-    fn make_space(&mut self, len: usize) {
+    fn push_large(&mut self, frame: &[u8]) {
         self.end_block();
-        let own = len > PIECE / 4;
-        self.piece = BytesMut::with_capacity(if own { len } else { PIECE });
+        self.fresh.push_back(Block { frames: Bytes::copy_from_slice(frame), messages: 1 });
     }
 
     fn end_block(&mut self) {

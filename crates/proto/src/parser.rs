@@ -170,7 +170,9 @@ impl Parser {
         args_at: usize,
     ) -> Option<(MessageFrame, usize)> {
         let subject = scan::word(input, args_at)?;
-        let (sid, at) = scan::small_number(input, subject.range().end + 1)?;
+        let sid_at = subject.range().end + 1;
+        let sid = scan::small_number(input, sid_at).or_else(|| scan::number(input, sid_at));
+        let (sid, at) = sid?;
         let mut at = behind(input, at, b" ")?;
         let mut reply = Span::default();
         // A reply subject of digits could be taken for a size; then the line has one number too many, and is not read here.

@@ -26,6 +26,8 @@ pub(crate) struct Output {
     written: usize,
     /// Whole frames.
     next: Vec<u8>,
+    /// How much of `next` was pushed, and not written by sinks.
+    pushed: usize,
     /// An empty buffer.
     spare: Vec<u8>,
     /// Where the last PONG in `writing` ends, and that in `next`; 0 if there is none.
@@ -52,10 +54,10 @@ impl Output {
         self.keeps_up() || (!self.next.is_empty() && self.next.len() < 2 * MOST_OWED)
     }
 
-    /// Whether so much stands behind what is being written that sinks should get nothing that they could answer: the peer has
-    /// to take first.
+    /// Whether sinks have left so much behind what is being written that they should get nothing more that they could answer:
+    /// the peer has to take first.
     pub(crate) fn owes_much(&self) -> bool {
-        self.next.len() >= MOST_OWED
+        self.next.len() - self.pushed >= MOST_OWED
     }
 
     fn keeps_up(&self) -> bool {
@@ -80,6 +82,7 @@ impl Output {
             // What stands there goes first, and leaves the place to them.
             self.begin_next();
         }
+        self.pushed += frames.len();
         if self.next.is_empty() {
             self.next = frames;
         } else {
@@ -135,6 +138,7 @@ impl Output {
         self.finish();
         mem::swap(&mut self.writing, &mut self.next);
         (self.pong_end, self.next_pong_end) = (self.next_pong_end, 0);
+        self.pushed = 0;
     }
 
     /// All of `writing` is written.
@@ -258,6 +262,24 @@ mod tests {
         output.write_to(&mut socket).unwrap();
         output.pong();
         assert_eq!(output.unwritten(), encode::PONG.len(), "it is written");
+    }
+
+    #[test]
+    fn only_what_sinks_have_written_keeps_them_from_being_given_more() {
+        let mut output = Output::default();
+        let mut socket = Narrow { most: 1, taken: Vec::new() };
+        output.push(vec![b' '; 10]);
+        output.write_to(&mut socket).unwrap();
+        assert!(!output.wants_more(), "it stands still, and nobody else has written");
+        output.next().push(b'x');
+        assert!(output.wants_more());
+        output.push(vec![b' '; 2 * MOST_OWED]);
+        assert!(!output.wants_more() && !output.owes_much());
+        output.next().extend_from_slice(&vec![b' '; MOST_OWED]);
+        assert!(output.owes_much());
+        socket.most = usize::MAX;
+        output.write_to(&mut socket).unwrap();
+        assert!(output.wants_more() && !output.owes_much());
     }
 
     #[test]

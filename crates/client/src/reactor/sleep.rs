@@ -76,9 +76,7 @@ impl Reactor {
         let outbox = self.shared.outbox.lock();
         match self.intake() {
             Intake::All => !outbox.bytes.is_empty() || !outbox.commands.is_empty(),
-            Intake::Ready => {
-                outbox.commands.iter().any(|command| !matches!(command, Command::Flush { .. }))
-            }
+            Intake::Ready => outbox.commands.iter().any(Command::is_bare),
             Intake::Commands => !outbox.commands.is_empty(),
         }
     }

@@ -323,10 +323,15 @@ impl HeldTable {
                 self.mark.move_to(entry.sequence, entry.timestamp_ns, &entry.reply);
             }
         }
+        self.tell_mark(write);
+        released
+    }
+
+    /// Acknowledges what the mark stands for, if it has moved since the last time.
+    pub(super) fn tell_mark(&mut self, write: &mut Write<'_>) {
         if std::mem::take(&mut self.mark.moved) {
             self.repeat_mark(write);
         }
-        released
     }
 
     /// Under Watermark: acknowledges once more what the mark stands for, as a lost connection may have lost it.

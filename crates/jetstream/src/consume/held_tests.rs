@@ -354,3 +354,18 @@ fn only_what_is_new_and_waits_for_nothing_may_pass() {
     bed.settle(held, Settle::Ack);
     assert!(!bed.table.is_next(&delivery(5, 1, 5).0), "acknowledged by the mark");
 }
+
+#[test]
+fn a_mark_that_passing_messages_moved_is_told_even_while_it_may_not_move_on() {
+    let mut bed = Bed::new(Settlement::Watermark, 10);
+    let Bed { table, written, .. } = &mut bed;
+    let mut write = writer(written);
+    for sequence in 1..=3 {
+        let (delivery, message) = delivery(sequence, 1, sequence);
+        assert!(table.pass(&delivery, message.reply().unwrap(), &Settle::Ack, &mut write));
+    }
+    table.tell_mark(&mut write);
+    table.tell_mark(&mut write);
+    drop(write);
+    assert_eq!(bed.written(), [ack(3)], "told, and once");
+}

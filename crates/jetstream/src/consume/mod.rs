@@ -48,7 +48,8 @@ pub enum Settlement {
 
 /// Takes the messages of a consumer on the reactor thread, to spread them over threads. It must not block.
 pub trait Taker: Send + 'static {
-    /// A message has just come. What is settled here and now is not copied and not held, and costs no more than its ack:
+    /// A message has just come. What is settled here and now is not copied and not held, and costs no more than its ack (but
+    /// what is given back under a watermark, which waits for it):
     /// `Some` says what becomes of it. `None`, the default, has it handed to [`Taker::take`]; as is, in its turn, what is not
     /// asked about here since it has to wait for older messages, or was delivered before.
     fn at_once(&mut self, message: &MessageRef<'_>, delivery: &Delivery) -> Option<Settle> {

@@ -119,6 +119,14 @@ impl<T: Taker> PullSink<T> {
     /// Messages may be lost, and how many were delivered until now says nothing about it.
     fn expect_gap(&mut self) {
         self.consumer_sequence = None;
+        self.close_gate();
+    }
+
+    /// From now on, not from the beginning of the turn: callbacks may have taken their time since, and what is missing comes an
+    /// ack wait later at the latest.
+    #[cold]
+    fn close_gate(&mut self) {
+        self.now = Instant::now();
         self.gate.close(self.now);
     }
 
@@ -129,7 +137,7 @@ impl<T: Taker> PullSink<T> {
         if self.guard == Guard::Watermark {
             let last = self.consumer_sequence.replace(delivery.consumer_sequence);
             if last.is_some_and(|last| delivery.consumer_sequence > last.saturating_add(1)) {
-                self.gate.close(self.now);
+                self.close_gate();
             }
         }
         if self.may_settle_at_once(&delivery)
@@ -232,7 +240,11 @@ impl<T: Taker> PullSink<T> {
     fn proceed(&mut self, out: &mut Out<'_>) {
         self.look_for_stop(out);
         self.gate.on_time(self.now);
-        self.hand_on_held_back();
+        if !self.held_back.is_empty() {
+            self.hand_on_held_back();
+            // A callback may have taken its time.
+            self.now = Instant::now();
+        }
         self.taker.turn_end();
         self.settle(out);
         self.pull(out);
@@ -267,6 +279,8 @@ impl<T: Taker> PullSink<T> {
             self.unmarked = false;
             released.add_all(self.table.advance(&mut write));
         }
+        // What has passed did so while nothing was missing, whatever has come out since; unacknowledged, it would count as missing.
+        self.table.tell_mark(&mut write);
         self.scheduler.on_settled(released.messages, released.bytes);
         self.gate.on_released(released.messages);
         self.settled = settled;

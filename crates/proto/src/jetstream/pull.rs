@@ -242,7 +242,7 @@ impl PullScheduler {
 
     /// `messages` that were never held were handled.
     pub fn on_passed(&mut self, messages: usize, now: Instant) {
-        self.rate.count(messages, self.open, &self.config, now);
+        self.rate.count(messages, self.open, true, &self.config, now);
     }
 
     /// A message was delivered that is not to be handled, and not held: it was known already.
@@ -265,7 +265,8 @@ impl PullScheduler {
     /// `messages` were handled, whether they are still held or not: how fast that goes decides how many are asked for.
     pub fn on_handled(&mut self, messages: usize, now: Instant) {
         self.open = self.open.saturating_sub(messages);
-        self.rate.count(messages, self.open, &self.config, now);
+        let busy = self.open > 0;
+        self.rate.count(messages, self.open, busy, &self.config, now);
     }
 
     /// Messages may be on the server that were delivered to us and lost on the way. Until told otherwise no more than
@@ -424,7 +425,15 @@ impl Rate {
         }
     }
 
-    fn count(&mut self, messages: usize, open: usize, config: &PullConfig, now: Instant) {
+    /// `messages` were handled. `busy` says that there was work to do all the time that counts.
+    fn count(
+        &mut self,
+        messages: usize,
+        open: usize,
+        busy: bool,
+        config: &PullConfig,
+        now: Instant,
+    ) {
         self.handled += messages;
         let span = now.saturating_duration_since(self.since);
         // A whole window handled before the span is over is reason enough to open it further at once.
@@ -440,7 +449,7 @@ impl Rate {
             )]
             let affordable = (self.handled as f64 * quarters) as usize;
             // Only a rate seen while there was work to do says how much could be done.
-            if open > 0 || affordable > self.window {
+            if busy || affordable > self.window {
                 self.window = affordable.clamp(LEAST_WINDOW, config.messages.max(LEAST_WINDOW));
             }
             (self.since, self.handled) = (now, 0);

@@ -383,3 +383,29 @@ mod model {
         }
     }
 }
+
+#[test]
+fn the_window_closes_for_slow_callbacks_too() {
+    let mut sim = Sim::new();
+    sim.scheduler =
+        PullScheduler::new(PullConfig { messages: 10_000, bytes: usize::MAX, ..config() }, sim.now);
+    let pass = |sim: &mut Sim, messages: usize, each: Duration| {
+        while sim.scheduler.poll(sim.now).is_some() {}
+        for _ in 0..messages {
+            sim.scheduler.on_passing_message(1, sim.now);
+        }
+        sim.wait(each * u32::try_from(messages).unwrap());
+        sim.scheduler.on_passed(messages, sim.now);
+        sim.scheduler.rate.window
+    };
+    let mut window = 0;
+    for _ in 0..100 {
+        window = pass(&mut sim, 60, Duration::from_micros(1));
+    }
+    assert!(window > 64, "fast ones open it: {window}");
+    let mut closed = window;
+    for _ in 0..100 {
+        closed = pass(&mut sim, 60, Duration::from_millis(200));
+    }
+    assert!(closed < window, "slow ones close it: {closed}");
+}
