@@ -206,3 +206,29 @@ impl Drop for Frames<'_> {
         self.bytes.truncate(self.len);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn while_the_socket_stands_still_only_commands_without_frames_are_taken() {
+        let outbox = Outbox::new(&Limits::default());
+        let queued = outbox.command(|state| {
+            // Its UNSUB stays among the frames, as the SUB of a new subscription does: nothing may overtake it.
+            state.bytes.extend_from_slice(b"UNSUB 1\r\n");
+            state.commands.push(Command::Unsubscribe { sid: 1 });
+            state.commands.push(Command::Nudge { sid: 2 });
+            state.commands.push(Command::EndTurn);
+            Ok(())
+        });
+        assert_eq!(queued, Ok(()));
+        let mut taken = Vec::new();
+        outbox.take_ready_commands(&mut taken);
+        assert!(matches!(taken[..], [Command::Nudge { sid: 2 }, Command::EndTurn]), "{taken:?}");
+        let (mut frames, mut rest) = (Vec::new(), Vec::new());
+        outbox.take(&mut frames, &mut rest);
+        assert_eq!(frames, b"UNSUB 1\r\n");
+        assert!(matches!(rest[..], [Command::Unsubscribe { sid: 1 }]), "{rest:?}");
+    }
+}
