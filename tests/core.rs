@@ -277,8 +277,11 @@ fn a_stopped_server_is_noticed_by_its_missing_pongs() {
 #[test]
 fn a_full_outbox_pushes_back() {
     let mut server = server();
-    let limits =
-        Limits { outbox_bytes: 4096, publish_wait: Duration::from_millis(20), ..Limits::default() };
+    let limits = Limits {
+        reconnect_bytes: 4096,
+        publish_wait: Duration::from_millis(20),
+        ..Limits::default()
+    };
     let client = ConnectOptions::new().limits(limits).connect(&server.url()).unwrap();
     server.kill();
     eventually("the loss is noticed", || (client.state() == State::Reconnecting).then_some(()));
@@ -327,8 +330,13 @@ fn each_way_not_to_connect_has_its_own_error() {
 
     type Is = fn(&ConnectError) -> bool;
     let table: Vec<(String, Is, &str)> = vec![
-        ("http://x".into(), |e| matches!(e, ConnectError::Url { .. }), "use nats://host:port"),
-        ("tls://x".into(), |e| matches!(e, ConnectError::Url { .. }), "use nats://host:port"),
+        ("http://x".into(), |e| matches!(e, ConnectError::Url { .. }), "use nats:// or tls://"),
+        (",".into(), |e| matches!(e, ConnectError::NoServer), "use nats://host:port"),
+        (
+            at("good:secret@").replace("nats:", "tls:"),
+            |e| matches!(e, ConnectError::NotSecure { .. }),
+            "TLS",
+        ),
         ("nats://u:p%4@x".into(), |e| matches!(e, ConnectError::Url { .. }), "escape"),
         (
             "nats://no-such-host.invalid".into(),

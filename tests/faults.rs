@@ -240,7 +240,7 @@ fn what_is_queued_stays_bounded_while_a_server_takes_us_and_drops_us() {
             let _ = peer.accept().read(&mut [0]);
         }
     });
-    let limits = Limits { outbox_bytes: 64 << 10, ..Limits::default() };
+    let limits = Limits { outbox_bytes: 64 << 10, reconnect_bytes: 64 << 10, ..Limits::default() };
     let client = ConnectOptions::new().limits(limits).connect(&url).unwrap();
     let until = Instant::now() + Duration::from_millis(500);
     let mut accepted = 0usize;

@@ -9,13 +9,14 @@ use jetlane_ring::{Full, PendingRing, RingConfig};
 
 use crate::outbox::Command;
 use crate::pending::{Pending, pending};
-use crate::reactor;
+use crate::reactor::{self, Barrier};
 use crate::request::{Request, Requests};
 use crate::shared::{Driver, Shared};
 use crate::stats::{State, Stats};
 use crate::{
-    CloseError, ConnectError, ConnectOptions, Containment, FlushError, Inbox, PublishError,
-    RequestError, SinkHandle, SubmitError, Subscribe, SubscribeError, Subscription, later,
+    CloseError, ConnectError, ConnectOptions, Containment, Events, FlushError, Inbox, PublishError,
+    RequestError, ServerUrl, SinkHandle, SubmitError, Subscribe, SubscribeError, Subscription,
+    UrlError, later,
 };
 
 /// How long the last handle's drop lets queued frames be written, in the background.
@@ -153,6 +154,7 @@ impl Client {
             match claimed {
                 Ok(ticket) => return Ok(Requests::into_request(ticket)),
                 Err(SubmitError::Full) => return Err(PublishError::Full.into()),
+                Err(SubmitError::Disconnected) => return Err(PublishError::Disconnected.into()),
                 Err(SubmitError::Closed) => return Err(PublishError::Closed.into()),
                 Err(SubmitError::Encode(_)) if Instant::now() >= deadline => {
                     return Err(RequestError::TooMany);
@@ -184,10 +186,83 @@ impl Client {
         // Not taken, it is dropped, and says that the connection is closed.
         let _ = self.shared().command(|state| {
             state.bytes.extend_from_slice(encode::PING);
-            state.commands.extend(done.take().map(|done| Command::Flush { done }));
+            let barrier = done.take().map(Barrier::Flush);
+            state.commands.extend(barrier.map(Command::Barrier));
             Ok(())
         });
         flushed
+    }
+
+    /// As [`Client::flush`], and says how long it took from now to the PONG.
+    pub fn rtt(&self) -> Pending<Result<Duration, FlushError>> {
+        let (done, measured) = pending(Err(FlushError::Closed));
+        let (mut done, sent) = (Some(done), Instant::now());
+        // As above.
+        let _ = self.shared().command(|state| {
+            state.bytes.extend_from_slice(encode::PING);
+            let barrier = done.take().map(|done| Barrier::RoundTrip { sent, done });
+            state.commands.extend(barrier.map(Command::Barrier));
+            Ok(())
+        });
+        measured
+    }
+
+    /// Ends in order: no more messages are asked for, those that the server has for our subscriptions still come and can be read, what is
+    /// published meanwhile goes out; then the connection is closed. Waits until all queued subscriptions were read to
+    /// their end and everything is written, for `timeout` at most; but in a callback on the reactor's own thread, and for a
+    /// [`crate::LocalClient`], it only begins to drain.
+    ///
+    /// # Errors
+    /// [`CloseError`] if frames were left unwritten.
+    pub fn drain(&self, timeout: Duration) -> Result<(), CloseError> {
+        let deadline = later(Instant::now(), timeout);
+        let drains = self.shared().command(|state| {
+            state.commands.push(Command::Drain { deadline });
+            Ok(())
+        });
+        match drains {
+            Ok(()) => self.wait_for_end(),
+            // It is closed already, or so full of commands that it can only be closed.
+            Err(_) => self.close(timeout),
+        }
+    }
+
+    /// Ends the connection to this server and makes another one, as after a loss: what was written and not confirmed may be lost.
+    pub fn force_reconnect(&self) {
+        // A closed connection is not made anew.
+        let _ = self.shared().command(|state| {
+            state.commands.push(Command::Reconnect);
+            Ok(())
+        });
+    }
+
+    /// The servers (one, or a list with commas between) to connect to from the next time on, instead of those there were, given or
+    /// discovered. The connection stays: see [`Client::force_reconnect`].
+    ///
+    /// # Errors
+    /// [`UrlError`] says what is wrong with one of them; nothing has changed then.
+    pub fn set_servers(&self, urls: &str) -> Result<(), UrlError> {
+        let urls = ServerUrl::parse_list(urls).map_err(|(_, error)| error)?;
+        if urls.is_empty() {
+            return Err(UrlError::NoHost);
+        }
+        // A closed connection needs no servers.
+        let _ = self.shared().command(|state| {
+            state.commands.push(Command::SetServers(urls));
+            Ok(())
+        });
+        Ok(())
+    }
+
+    /// What happens to the connection from now on.
+    pub fn events(&self) -> Events {
+        let shared = self.shared();
+        shared.events.subscribe(shared.counters.state() == State::Closed)
+    }
+
+    /// A new subject below this connection's inbox prefix, that nobody else can guess: to subscribe to, and to be answered on.
+    pub fn new_inbox(&self) -> Inbox {
+        self.shared().new_inbox()
     }
 
     /// Accepts nothing more, writes what is queued, and closes the connection: when the server has read all of it, or after
@@ -200,6 +275,11 @@ impl Client {
         let shared = self.shared();
         shared.outbox.close(later(Instant::now(), timeout));
         shared.wake_now();
+        self.wait_for_end()
+    }
+
+    fn wait_for_end(&self) -> Result<(), CloseError> {
+        let shared = self.shared();
         if shared.driver == Driver::Caller || shared.is_driven_here() {
             return Ok(());
         }
@@ -227,7 +307,7 @@ impl Client {
 
     /// Why the connection was lost last, or what the server complained of, in words.
     pub fn last_error(&self) -> Option<String> {
-        self.shared().last_error.lock().clone()
+        self.shared().last_error()
     }
 
     /// What the connection has done so far.
@@ -320,7 +400,7 @@ impl Client {
             let window = self.limits().requests.min(Inbox::SLOTS / 2);
             // Replies that nobody has taken yet must not keep others from asking.
             let ring = PendingRing::new(RingConfig { capacity: window * 2, window });
-            let requests = Requests::new(ring);
+            let requests = Requests::new(self.new_inbox(), ring);
             let inbox = requests.inbox.filter();
             if let Ok(handle) = self.subscription(&inbox).inbox_sink(requests.sink()) {
                 // The inbox lives as long as the connection, and must not keep it open.

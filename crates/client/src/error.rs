@@ -7,7 +7,7 @@ use std::time::Duration;
 use jetlane_proto::encode::HeaderLenError;
 use jetlane_proto::{ParseError, ServerError, SessionError, SubjectError};
 
-use crate::UrlError;
+use crate::{CredentialsError, TlsError, UrlError};
 
 /// Why no connection could be made.
 #[derive(Debug, thiserror::Error)]
@@ -21,7 +21,7 @@ pub enum ConnectError {
         /// What is wrong with it.
         source: UrlError,
     },
-    /// The host has no address.
+    /// The host has no address, or none was found within the connect timeout.
     #[error("the host {host:?} can not be resolved: check the name, and that DNS works")]
     Resolve {
         /// The host.
@@ -29,6 +29,9 @@ pub enum ConnectError {
         /// What the system said.
         source: io::Error,
     },
+    /// The callback given to `ConnectOptions::dialer` failed.
+    #[error("the dialer failed")]
+    Dial(#[source] io::Error),
     /// Nobody listens at the address.
     #[error("{address} refused the connection: check that nats-server runs there")]
     Refused {
@@ -69,12 +72,32 @@ pub enum ConnectError {
         /// What the server said.
         source: ServerError,
     },
-    /// The server requires TLS, which this version does not speak yet.
-    #[error("{address} requires TLS, which this version of jetlane does not speak yet")]
-    TlsRequired {
+    /// There are no credentials to show. The caller's fault.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
+    /// TLS could not be set up, or one side refused the other.
+    #[error("{address}: {source}")]
+    Tls {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: TlsError,
+    },
+    /// TLS was demanded, and the server does not offer it. Nothing was sent.
+    #[error("{address} does not offer TLS, which was demanded: nothing was sent")]
+    NotSecure {
         /// The address.
         address: SocketAddr,
     },
+    /// The inbox prefix is no subject of at most 60 bytes without wildcards. The caller's fault.
+    #[error("the inbox prefix {prefix:?} is not a subject of at most 60 bytes without wildcards")]
+    InboxPrefix {
+        /// The prefix.
+        prefix: String,
+    },
+    /// The list of servers is empty. The caller's fault.
+    #[error("no server was given: use nats://host:port")]
+    NoServer,
     /// The server has no headers (older than 2.2 or switched off), without which nothing here works.
     #[error("{address} does not support headers: use nats-server 2.2 or newer with headers on")]
     NoHeaders {
@@ -118,9 +141,15 @@ pub enum PublishError {
     /// slower than the publishers.
     #[error("the outbox is full: the connection is down, or slower than what is published")]
     Full,
+    /// The connection is down, and `Limits::reconnect_bytes` is 0, so that nothing waits for the next one.
+    #[error("the connection is down, and nothing is kept for the next one (reconnect_bytes is 0)")]
+    Disconnected,
     /// The connection was closed.
     #[error("the connection is closed")]
     Closed,
+    /// The message to respond to wants no reply.
+    #[error("the message has no reply subject, so nothing can be sent back")]
+    NoReply,
 }
 
 /// Why nothing was put into the outbox: by the layers above, which encode their own frames.
@@ -133,6 +162,9 @@ pub enum SubmitError<E> {
     /// As [`PublishError::Full`].
     #[error("the outbox is full: the connection is down, or slower than what is published")]
     Full,
+    /// As [`PublishError::Disconnected`].
+    #[error("the connection is down, and nothing is kept for the next one (reconnect_bytes is 0)")]
+    Disconnected,
     /// As [`PublishError::Closed`].
     #[error("the connection is closed")]
     Closed,
@@ -143,6 +175,7 @@ impl<E: Into<PublishError>> From<SubmitError<E>> for PublishError {
         match error {
             SubmitError::Encode(error) => error.into(),
             SubmitError::Full => Self::Full,
+            SubmitError::Disconnected => Self::Disconnected,
             SubmitError::Closed => Self::Closed,
         }
     }
@@ -200,6 +233,12 @@ pub enum RequestError {
     /// `publish_wait`.
     #[error("too many requests wait for their reply, or were not waited for")]
     TooMany,
+    /// Publishing to the subject, or receiving replies, is not permitted to this user. The operator's to change.
+    #[error("the request to {subject:?} is not permitted")]
+    Denied {
+        /// The subject of the request.
+        subject: String,
+    },
     /// Nobody listens on the subject (status 503).
     #[error("nobody listens on the subject of the request")]
     NoResponders,
@@ -231,15 +270,33 @@ pub(crate) enum LinkError {
     Session(#[from] SessionError),
     #[error(transparent)]
     Parse(#[from] ParseError),
-    #[error("the server requires TLS")]
-    TlsRequired,
+    #[error("the host {host:?} can not be resolved: {source}")]
+    Resolve { host: String, source: io::Error },
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    #[error("the server does not offer TLS, which was demanded")]
+    NotSecure,
+    #[error(
+        "the peer sent bytes between its INFO and TLS, where somebody else could have put them"
+    )]
+    BytesBeforeTls,
+    #[error("the dialer failed: {0}")]
+    Dial(#[source] io::Error),
+    #[error("asked for")]
+    Forced,
     #[error("the server does not support headers")]
     NoHeaders,
 }
 
 impl LinkError {
-    pub(crate) fn is_auth(&self) -> bool {
-        matches!(self, Self::Session(SessionError::Server(error)) if error.is_auth())
+    /// What the server said to our credentials.
+    pub(crate) fn refusal(&self) -> Option<&ServerError> {
+        match self {
+            Self::Session(SessionError::Server(error)) if error.is_auth() => Some(error),
+            _ => None,
+        }
     }
 
     /// True if the server ended the connection because of a frame of ours: sent again, it would do so again.
@@ -252,8 +309,16 @@ impl LinkError {
         )
     }
 
-    pub(crate) fn into_connect_error(self, address: SocketAddr, timeout: Duration) -> ConnectError {
+    /// `address` is missing only where none was found yet.
+    pub(crate) fn into_connect_error(
+        self,
+        address: Option<SocketAddr>,
+        timeout: Duration,
+    ) -> ConnectError {
+        let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
+        let address = address.unwrap_or(nowhere);
         match self {
+            Self::Dial(source) => ConnectError::Dial(source),
             Self::Io(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
                 ConnectError::Refused { address }
             }
@@ -261,9 +326,10 @@ impl LinkError {
             Self::Session(SessionError::HandshakeTimeout) => {
                 ConnectError::TimedOut { address, timeout }
             }
-            Self::Session(SessionError::Server(ServerError::TlsRequired)) | Self::TlsRequired => {
-                ConnectError::TlsRequired { address }
-            }
+            Self::Resolve { host, source } => ConnectError::Resolve { host, source },
+            Self::Credentials(error) => error.into(),
+            Self::Tls(source) => ConnectError::Tls { address, source },
+            Self::NotSecure => ConnectError::NotSecure { address },
             Self::Session(SessionError::Server(source)) if source.is_auth() => {
                 ConnectError::Authorization { address, source }
             }
@@ -271,6 +337,9 @@ impl LinkError {
             Self::NoHeaders => ConnectError::NoHeaders { address },
             Self::Session(error) => ConnectError::Protocol { address, reason: error.to_string() },
             Self::Parse(error) => ConnectError::Protocol { address, reason: error.to_string() },
+            Self::BytesBeforeTls | Self::Forced => {
+                ConnectError::Protocol { address, reason: self.to_string() }
+            }
         }
     }
 }

@@ -9,8 +9,8 @@ const SLOT_DIGITS: usize = 4;
 /// Longest token: the slot, and an epoch of 32 bits.
 const MAX_TOKEN: usize = SLOT_DIGITS + 7;
 
-/// `_INBOX.` + 12 + `.`
-const PREFIX: usize = 20;
+/// Longest prefix: what the user chose (60), `.`, 12 digits, `.`.
+const MAX_PREFIX: usize = 74;
 
 /// The subjects of one long-lived subscription for answers: `_INBOX.<id>.<token>`.
 ///
@@ -18,13 +18,14 @@ const PREFIX: usize = 20;
 /// of a slot in a pending ring; slots are reused, and so are these subjects, which a server caches.
 #[derive(Clone, Copy, Debug)]
 pub struct Inbox {
-    prefix: [u8; PREFIX],
+    prefix: [u8; MAX_PREFIX],
+    prefix_len: usize,
 }
 
 /// A reply subject of an [`Inbox`].
 #[derive(Clone, Copy, Debug)]
 pub struct ReplySubject {
-    bytes: [u8; PREFIX + MAX_TOKEN],
+    bytes: [u8; MAX_PREFIX + MAX_TOKEN],
     len: usize,
 }
 
@@ -34,38 +35,53 @@ impl Inbox {
 
     /// A new inbox with an id of its own.
     pub fn new() -> Self {
-        let mut prefix = *b"_INBOX.____________.";
+        Self::with_prefix("_INBOX")
+    }
+
+    /// Whether inboxes can begin with `prefix`.
+    pub(crate) fn takes_prefix(prefix: &str) -> bool {
+        prefix.len() <= MAX_PREFIX - 14 && jetlane_proto::check_subject(prefix).is_ok()
+    }
+
+    /// A new inbox below another prefix, which must be taken.
+    pub(crate) fn with_prefix(text: &str) -> Self {
+        debug_assert!(Self::takes_prefix(text));
         let mut random = [0u8; 12];
         // Without randomness from the system ids could collide or be guessed; a seeded generator is still better than none.
         if getrandom::fill(&mut random).is_err() {
             random.fill_with(|| fastrand::u8(..));
         }
-        for (digit, random) in prefix[7..19].iter_mut().zip(random) {
-            *digit = DIGITS[usize::from(random & 31)];
+        let id = random.map(|random| DIGITS[usize::from(random & 31)]);
+        let mut inbox = Self { prefix: [0; MAX_PREFIX], prefix_len: 0 };
+        for part in [text.as_bytes(), b".", &id, b"."] {
+            let end = inbox.prefix_len + part.len();
+            inbox.prefix[inbox.prefix_len..end].copy_from_slice(part);
+            inbox.prefix_len = end;
         }
-        Self { prefix }
+        inbox
     }
 
     /// What to subscribe to for all answers.
     pub fn filter(&self) -> String {
-        format!("{}*", String::from_utf8_lossy(&self.prefix))
+        format!("{}*", String::from_utf8_lossy(self.prefix()))
     }
 
     /// What every subject of this inbox begins with.
+    #[inline]
     pub fn prefix(&self) -> &[u8] {
-        &self.prefix
+        &self.prefix[..self.prefix_len]
     }
 
     /// Where the answer to the question with `token` goes.
     #[inline]
     pub fn subject(&self, token: Token) -> ReplySubject {
-        let mut bytes = [0; PREFIX + MAX_TOKEN];
-        bytes[..PREFIX].copy_from_slice(&self.prefix);
+        let mut bytes = [0; MAX_PREFIX + MAX_TOKEN];
+        bytes[..MAX_PREFIX].copy_from_slice(&self.prefix);
         for digit in 0..SLOT_DIGITS {
             let shift = 5 * (SLOT_DIGITS - 1 - digit);
-            bytes[PREFIX + digit] = DIGITS[(token.slot >> shift) as usize & 31];
+            bytes[self.prefix_len + digit] = DIGITS[(token.slot >> shift) as usize & 31];
         }
-        let mut len = PREFIX + SLOT_DIGITS;
+        let mut len = self.prefix_len + SLOT_DIGITS;
         // Nearly every slot is in its first epoch, which is not written.
         let mut epoch = token.epoch;
         while epoch != 0 {
@@ -79,7 +95,7 @@ impl Inbox {
     /// The token in a subject of this inbox. `None` if it is not one of ours.
     #[inline]
     pub fn token(&self, subject: &[u8]) -> Option<Token> {
-        let token = subject.strip_prefix(&self.prefix)?;
+        let token = subject.strip_prefix(self.prefix())?;
         let (slot, epoch) = token.split_at_checked(SLOT_DIGITS)?;
         if epoch.len() > MAX_TOKEN - SLOT_DIGITS || epoch.last() == Some(&b'0') {
             return None;
@@ -131,6 +147,32 @@ mod tests {
         }
         let first = inbox.subject(Token { slot: 0, epoch: 0 });
         assert_eq!(first.as_bytes().len(), 24, "the usual subject is short");
+    }
+
+    #[test]
+    fn prefixes() {
+        let longest = "x".repeat(60);
+        for (prefix, taken) in [
+            ("a", true),
+            ("_INBOX.me", true),
+            (&*longest, true),
+            ("", false),
+            ("a.*", false),
+            ("a b", false),
+            ("a.", false),
+        ] {
+            assert_eq!(Inbox::takes_prefix(prefix), taken, "{prefix}");
+            if taken {
+                let inbox = Inbox::with_prefix(prefix);
+                let token = Token { slot: Inbox::SLOTS - 1, epoch: u32::MAX };
+                let subject = inbox.subject(token);
+                assert!(subject.as_bytes().starts_with(format!("{prefix}.").as_bytes()));
+                assert_eq!(inbox.token(subject.as_bytes()), Some(token));
+                jetlane_proto::check_subject(std::str::from_utf8(subject.as_bytes()).unwrap())
+                    .unwrap();
+            }
+        }
+        assert!(!Inbox::takes_prefix(&"x".repeat(61)));
     }
 
     #[test]

@@ -25,9 +25,12 @@
 mod arena;
 mod client;
 mod contain;
+mod credentials;
 mod error;
+mod event;
 mod inbox;
 mod local;
+mod lossy;
 mod message;
 mod options;
 mod outbox;
@@ -43,24 +46,33 @@ mod subscribe;
 mod subscription;
 mod ticks;
 mod time;
+#[cfg(feature = "tls")]
+mod tls;
+#[cfg(not(feature = "tls"))]
+#[path = "tls_off.rs"]
+mod tls;
 mod url;
 
 pub use arena::Arena;
 pub use bytes::Bytes;
 pub use client::Client;
 pub use contain::Containment;
+pub use credentials::CredentialsError;
 pub use error::{
     CloseError, ConnectError, FlushError, PublishError, RequestError, SubmitError, SubscribeError,
 };
+pub use event::{Event, Events};
 pub use inbox::{Inbox, ReplySubject};
 pub use jetlane_proto as proto;
 pub use jetlane_proto::{
-    AsSubject, HeaderBlock, HeaderView, Headers, Limits, ServerInfo, Subject, SubjectFilter,
+    AsSubject, Auth, Backoff, HeaderBlock, HeaderView, Headers, Limits, ServerError, ServerInfo,
+    Subject, SubjectFilter,
 };
 pub use local::LocalClient;
 pub use message::{Message, MessageRef};
-pub use options::{ConnectOptions, Idle};
+pub use options::{AddressOrder, ConnectOptions, Idle};
 pub use pending::Pending;
+pub use queue::{Overflow, QueueStats};
 pub use request::Request;
 pub use sink::{CloseReason, Out, Sink, Unsent};
 pub use stats::{State, Stats};
@@ -68,4 +80,5 @@ pub use subscribe::Subscribe;
 pub use subscription::{Nudger, SinkHandle, Subscription};
 pub use ticks::Ticks;
 pub use time::later;
+pub use tls::{Tls, TlsError};
 pub use url::{ServerUrl, UrlError};

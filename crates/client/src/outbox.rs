@@ -7,11 +7,10 @@ use std::time::Instant;
 use jetlane_proto::Limits;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
-use crate::pending::Resolver;
-use crate::reactor::Route;
+use crate::reactor::{Barrier, Route};
 use crate::sids::Sids;
 use crate::sink::keep_publishes;
-use crate::{FlushError, SubmitError};
+use crate::{ServerUrl, SubmitError};
 
 /// Commands that may wait besides frames. More only come while the connection is down or stands still.
 const MAX_COMMANDS: usize = 100_000;
@@ -23,8 +22,16 @@ pub(crate) enum Command {
     Subscribe { sid: u64, route: Route },
     /// The end of one; its UNSUB stands among the frames.
     Unsubscribe { sid: u64 },
-    /// Somebody waits for the PONG to the PING that stands among the frames.
-    Flush { done: Resolver<Result<(), FlushError>> },
+    /// An end after so many messages; its UNSUB stands among the frames.
+    UnsubscribeAfter { sid: u64, most: u64 },
+    /// Something is to be done at the PONG to the PING that stands among the frames.
+    Barrier(Barrier),
+    /// All subscriptions are to be drained, and the connection closed.
+    Drain { deadline: Instant },
+    /// The connection is to be made anew.
+    Reconnect,
+    /// The servers to connect to from now on.
+    SetServers(Vec<ServerUrl>),
     /// The sink of `sid` has something to do.
     Nudge { sid: u64 },
     /// Whoever drives the reactor has something to look at.
@@ -34,7 +41,7 @@ pub(crate) enum Command {
 impl Command {
     /// True if no frames stand for it in the outbox.
     pub(crate) fn is_bare(&self) -> bool {
-        matches!(self, Self::Nudge { .. } | Self::EndTurn)
+        matches!(self, Self::Nudge { .. } | Self::EndTurn | Self::Reconnect | Self::SetServers(_))
     }
 }
 
@@ -43,15 +50,24 @@ pub(crate) struct Outbox {
     state: Mutex<OutboxState>,
     /// Signalled when there is room again, or the outbox was closed.
     room: Condvar,
-    limit: usize,
+    limits: Bounds,
+}
+
+/// How many bytes may be queued.
+#[derive(Clone, Copy, Debug)]
+struct Bounds {
+    connected: usize,
+    down: usize,
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct OutboxState {
-    /// Whole frames. `bytes.len() + held_back <= limit`, but for a single larger frame.
+    /// Whole frames. `bytes.len() + held_back <= limit`, but for a single larger frame while connected.
     pub(crate) bytes: Vec<u8>,
     pub(crate) commands: Vec<Command>,
     pub(crate) sids: Sids,
+    /// How many bytes may be queued now.
+    limit: usize,
     /// Bytes that a lost connection left unwritten, and that go before `bytes`.
     pub(crate) held_back: usize,
     /// Messages published since the connection was opened.
@@ -75,9 +91,13 @@ impl Outbox {
     pub(crate) fn new(limits: &Limits) -> Self {
         let sids = Sids::new(limits.subscriptions);
         Self {
-            state: Mutex::new(OutboxState { sids, ..OutboxState::default() }),
+            state: Mutex::new(OutboxState {
+                sids,
+                limit: limits.reconnect_bytes,
+                ..OutboxState::default()
+            }),
             room: Condvar::new(),
-            limit: limits.outbox_bytes,
+            limits: Bounds { connected: limits.outbox_bytes.max(1), down: limits.reconnect_bytes },
         }
     }
 
@@ -96,8 +116,12 @@ impl Outbox {
         if state.closing.is_some() {
             return Err(SubmitError::Closed);
         }
-        if state.is_full(len, self.limit) {
-            return Err(SubmitError::Full);
+        if state.is_full(len) {
+            return Err(if state.limit == 0 {
+                SubmitError::Disconnected
+            } else {
+                SubmitError::Full
+            });
         }
         let mut frames = Frames { len: state.bytes.len(), bytes: &mut state.bytes };
         let result = encode(frames.bytes).map_err(SubmitError::Encode)?;
@@ -111,7 +135,7 @@ impl Outbox {
     #[cold]
     pub(crate) fn wait_for_room(&self, len: usize, deadline: Instant) -> bool {
         let mut state = self.state.lock();
-        while state.closing.is_none() && state.is_full(len, self.limit) {
+        while state.closing.is_none() && state.is_full(len) {
             state.waiting += 1;
             let timed_out = self.room.wait_until(&mut state, deadline).timed_out();
             state.waiting -= 1;
@@ -176,7 +200,13 @@ impl Outbox {
         self.room.notify_all();
     }
 
-    pub(crate) fn notify_room(&self, state: &OutboxState) {
+    /// The connection stands, or does not: another limit holds.
+    pub(crate) fn set_connected(&self, state: &mut OutboxState, connected: bool) {
+        state.limit = if connected { self.limits.connected } else { self.limits.down };
+        self.notify_room(state);
+    }
+
+    fn notify_room(&self, state: &OutboxState) {
         if state.waiting > 0 {
             self.room.notify_all();
         }
@@ -185,10 +215,10 @@ impl Outbox {
 
 impl OutboxState {
     #[inline]
-    fn is_full(&self, len: usize, limit: usize) -> bool {
+    fn is_full(&self, len: usize) -> bool {
         // A frame larger than the limit must go somehow: alone.
         let queued = self.bytes.len() + self.held_back;
-        queued + len > limit && queued > 0
+        queued + len > self.limit && (queued > 0 || self.limit == 0)
     }
 }
 

@@ -16,7 +16,7 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::sink::{CloseReason, Out, Sink};
 use crate::stats::count;
-use crate::{Message, MessageRef, shared::Shared};
+use crate::{Event, Message, MessageRef, shared::Shared};
 
 /// Memory for frames is taken in pieces of this size. What is larger than a quarter of it has memory of its own, so that it
 /// pins nothing else.
@@ -27,15 +27,24 @@ struct Queue {
     state: Mutex<QueueState>,
     filled: Condvar,
     dropped: AtomicU64,
+    /// What was sent, as of the end of the last turn.
+    sent_messages: AtomicUsize,
+    sent_bytes: AtomicUsize,
     /// What the reader has read: whole blocks. It is behind what was sent, so the difference is what waits.
     read_messages: AtomicUsize,
     read_bytes: AtomicUsize,
+    /// The most that has waited at the end of a turn.
+    most_messages: AtomicUsize,
+    most_bytes: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
 struct QueueState {
     blocks: VecDeque<Block>,
-    closed: bool,
+    /// Why no more comes.
+    closed: Option<CloseReason>,
+    /// The connection is not read until this queue has been.
+    blocks_connection: bool,
     waker: Option<Waker>,
     sleeping: bool,
 }
@@ -61,16 +70,82 @@ pub(crate) struct QueueSink {
     read_messages: usize,
     read_bytes: usize,
     bounds: Bounds,
+    /// Of one block. Its messages count as waiting until all of them are read, so it is a small part of the bound.
+    block_messages: usize,
+    /// What was dropped in this turn.
     dropped: u64,
+    slow: SlowReader,
     shared: Arc<Shared>,
 }
 
+/// How much may wait, and what is done about more.
 #[derive(Clone, Copy, Debug)]
-struct Bounds {
-    messages: usize,
-    bytes: usize,
-    /// Of one block. Its messages count as waiting until all of them are read, so it is a small part of the bound.
-    block_messages: usize,
+pub(crate) struct Bounds {
+    pub(crate) messages: usize,
+    pub(crate) bytes: usize,
+    pub(crate) overflow: Overflow,
+}
+
+/// What happens to the messages of a queued subscription whose reader is too slow. All that is dropped is counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Overflow {
+    /// The newest are dropped: what is there already stays, and is read in order. The default, as in other clients.
+    #[default]
+    DropNewest,
+    /// The oldest are dropped: the reader sees the newest.
+    DropOldest,
+    /// Of each subject only the newest message waits, in the place of those it replaces; when there are too many subjects, the oldest
+    /// message is dropped.
+    Conflate,
+    /// Nothing is dropped: the connection is not read, for any of its subscriptions, until the reader has taken what there is. What one
+    /// turn reads (`Limits::turn_bytes`) may exceed the bounds. A server gives a connection up that is not read
+    /// for long (its `write_deadline`, 10 s by default, once its own buffer for us is full).
+    Block,
+}
+
+/// Tells once, and then not before the reader has caught up, that messages are dropped.
+#[derive(Debug)]
+pub(crate) struct SlowReader {
+    subject: Box<str>,
+    told: bool,
+}
+
+impl SlowReader {
+    pub(crate) fn of(subject: &str) -> Self {
+        Self { subject: subject.into(), told: false }
+    }
+
+    /// Messages were dropped; `dropped` in all.
+    pub(crate) fn tell(&mut self, sid: u64, dropped: u64, shared: &Shared) {
+        if !std::mem::replace(&mut self.told, true) {
+            count(&shared.counters.slow_consumers, 1);
+            let subject = self.subject.to_string();
+            shared.emit(&Event::SlowConsumer { subject, sid, dropped });
+        }
+    }
+
+    pub(crate) fn has_caught_up(&mut self) {
+        self.told = false;
+    }
+}
+
+/// What a queued subscription has seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct QueueStats {
+    /// Messages that were queued for the reader.
+    pub delivered: u64,
+    /// Messages that were dropped, or replaced by newer ones.
+    pub dropped: u64,
+    /// Messages that wait now; those of a block that is being read count until all of it is read.
+    pub waiting: usize,
+    /// Bytes that wait now.
+    pub waiting_bytes: usize,
+    /// The most messages that have waited.
+    pub most_waiting: usize,
+    /// The most bytes that have waited.
+    pub most_waiting_bytes: usize,
 }
 
 /// The reader's end.
@@ -84,15 +159,16 @@ pub(crate) struct QueueReader {
     messages: usize,
     bytes: usize,
     parser: Parser,
+    shared: Arc<Shared>,
 }
 
-pub(crate) fn queue(limits: &Limits, shared: Arc<Shared>) -> (QueueSink, QueueReader) {
+pub(crate) fn queue(
+    subject: &str,
+    bounds: Bounds,
+    limits: &Limits,
+    shared: Arc<Shared>,
+) -> (QueueSink, QueueReader) {
     let queue = Arc::<Queue>::default();
-    let bounds = Bounds {
-        messages: limits.subscription_messages,
-        bytes: limits.subscription_bytes,
-        block_messages: (limits.subscription_messages / 16).max(1),
-    };
     let reader = QueueReader {
         queue: Arc::clone(&queue),
         blocks: VecDeque::new(),
@@ -100,6 +176,7 @@ pub(crate) fn queue(limits: &Limits, shared: Arc<Shared>) -> (QueueSink, QueueRe
         messages: 0,
         bytes: 0,
         parser: Parser::new(limits),
+        shared: Arc::clone(&shared),
     };
     let sink = QueueSink {
         queue,
@@ -111,7 +188,9 @@ pub(crate) fn queue(limits: &Limits, shared: Arc<Shared>) -> (QueueSink, QueueRe
         read_messages: 0,
         read_bytes: 0,
         bounds,
+        block_messages: (bounds.messages / 16).max(1),
         dropped: 0,
+        slow: SlowReader::of(subject),
         shared,
     };
     (sink, reader)
@@ -121,7 +200,7 @@ impl Sink for QueueSink {
     #[inline]
     fn message(&mut self, message: &MessageRef<'_>, _: &mut Out<'_>) {
         let frame = message.frame();
-        if !self.has_room(frame.len()) {
+        if !self.has_room(frame.len()) && self.bounds.overflow != Overflow::Block {
             self.dropped += 1;
             return;
         }
@@ -136,26 +215,44 @@ impl Sink for QueueSink {
         }
         self.piece.extend_from_slice(frame);
         self.messages += 1;
-        if self.messages == self.bounds.block_messages {
+        if self.messages == self.block_messages {
             self.end_block();
         }
     }
 
-    fn turn_end(&mut self, _: &mut Out<'_>) {
+    fn turn_end(&mut self, out: &mut Out<'_>) {
         self.end_block();
+        let blocks = self.bounds.overflow == Overflow::Block && !self.has_room(0);
         if !self.fresh.is_empty() {
-            let Self { queue, fresh, .. } = self;
-            queue.change(|state| state.blocks.append(fresh));
+            self.note_sent();
+            let Self { queue, fresh, shared, .. } = self;
+            queue.change(|state| {
+                state.blocks.append(fresh);
+                // Whoever takes the blocks ends it, which can not be before they are there.
+                if blocks && !std::mem::replace(&mut state.blocks_connection, true) {
+                    shared.block();
+                }
+            });
         }
         let dropped = mem::take(&mut self.dropped);
         if dropped > 0 {
-            self.queue.dropped.fetch_add(dropped, Ordering::Relaxed);
+            let all = self.queue.dropped.fetch_add(dropped, Ordering::Relaxed) + dropped;
             count(&self.shared.counters.dropped, dropped);
+            self.slow.tell(out.sid, all, &self.shared);
+        } else if self.is_half_empty() {
+            self.slow.has_caught_up();
         }
     }
 
-    fn closed(&mut self, _: CloseReason) {
-        self.queue.close();
+    fn is_read_out(&self) -> bool {
+        self.sent_messages == self.queue.read_messages.load(Ordering::Relaxed)
+    }
+
+    fn closed(&mut self, reason: CloseReason) {
+        self.end_block();
+        let Self { queue, fresh, .. } = self;
+        queue.change(|state| state.blocks.append(fresh));
+        self.close(reason);
     }
 }
 
@@ -177,6 +274,39 @@ impl QueueSink {
             && self.sent_bytes.wrapping_sub(self.read_bytes) + len <= self.bounds.bytes
     }
 
+    fn is_half_empty(&self) -> bool {
+        self.sent_messages.wrapping_sub(self.read_messages) <= self.bounds.messages / 2
+            && self.sent_bytes.wrapping_sub(self.read_bytes) <= self.bounds.bytes / 2
+    }
+
+    /// Tells those who look from outside.
+    fn note_sent(&self) {
+        let note = |counter: &AtomicUsize, value| counter.store(value, Ordering::Relaxed);
+        let note_most = |most: &AtomicUsize, sent: usize, read: &AtomicUsize| {
+            let waits = sent.wrapping_sub(read.load(Ordering::Relaxed));
+            note(most, waits.max(most.load(Ordering::Relaxed)));
+        };
+        let queue = &self.queue;
+        note(&queue.sent_messages, self.sent_messages);
+        note(&queue.sent_bytes, self.sent_bytes);
+        note_most(&queue.most_messages, self.sent_messages, &queue.read_messages);
+        note_most(&queue.most_bytes, self.sent_bytes, &queue.read_bytes);
+    }
+
+    fn close(&self, reason: CloseReason) {
+        let blocked = {
+            let mut blocked = false;
+            self.queue.change(|state| {
+                blocked = mem::take(&mut state.blocks_connection);
+                state.closed.get_or_insert(reason);
+            });
+            blocked
+        };
+        if blocked {
+            self.shared.unblock();
+        }
+    }
+
     #[cold]
     fn push_large(&mut self, frame: &[u8]) {
         self.end_block();
@@ -194,7 +324,7 @@ impl QueueSink {
 impl Drop for QueueSink {
     fn drop(&mut self) {
         // However the reactor ended: the reader must not wait for ever.
-        self.queue.close();
+        self.close(CloseReason::ReactorDied);
     }
 }
 
@@ -213,10 +343,6 @@ impl Queue {
             waker.wake();
         }
     }
-
-    fn close(&self) {
-        self.change(|state| state.closed = true);
-    }
 }
 
 /// What a look at the queue came to.
@@ -226,6 +352,16 @@ pub(crate) enum Next {
     Empty,
     /// Nothing any more.
     Closed,
+}
+
+impl Next {
+    #[inline]
+    pub(crate) fn into_message(self) -> Option<Message> {
+        match self {
+            Self::Message(message) => Some(message),
+            Self::Empty | Self::Closed => None,
+        }
+    }
 }
 
 impl QueueReader {
@@ -244,7 +380,7 @@ impl QueueReader {
         }
         let deadline = deadline();
         self.refill(|queue, state| {
-            while state.blocks.is_empty() && !state.closed {
+            while state.blocks.is_empty() && state.closed.is_none() {
                 state.sleeping = true;
                 let timed_out = match deadline {
                     Some(deadline) => queue.filled.wait_until(state, deadline).timed_out(),
@@ -266,7 +402,7 @@ impl QueueReader {
             return Poll::Ready(Some(message));
         }
         let next = self.refill(|_, state| {
-            if state.blocks.is_empty() && !state.closed {
+            if state.blocks.is_empty() && state.closed.is_none() {
                 state.waker = Some(cx.waker().clone());
             }
         });
@@ -277,9 +413,23 @@ impl QueueReader {
         }
     }
 
-    /// Messages that there was no room for.
-    pub(crate) fn dropped(&self) -> u64 {
-        self.queue.dropped.load(Ordering::Relaxed)
+    pub(crate) fn stats(&self) -> QueueStats {
+        let load = |counter: &AtomicUsize| counter.load(Ordering::Relaxed);
+        let queue = &self.queue;
+        let sent = load(&queue.sent_messages);
+        QueueStats {
+            delivered: sent as u64,
+            dropped: queue.dropped.load(Ordering::Relaxed),
+            waiting: sent.saturating_sub(load(&queue.read_messages)),
+            waiting_bytes: load(&queue.sent_bytes).saturating_sub(load(&queue.read_bytes)),
+            most_waiting: load(&queue.most_messages),
+            most_waiting_bytes: load(&queue.most_bytes),
+        }
+    }
+
+    /// Why no more messages come, once none do.
+    pub(crate) fn end(&self) -> Option<CloseReason> {
+        self.queue.state.lock().closed
     }
 
     /// The next message of those that were taken.
@@ -318,12 +468,15 @@ impl QueueReader {
 
     /// Takes all there is, after `wait` has waited for it.
     fn refill(&mut self, wait: impl FnOnce(&Queue, &mut MutexGuard<'_, QueueState>)) -> Next {
-        let closed = {
+        let (closed, unblocks) = {
             let mut state = self.queue.state.lock();
             wait(&self.queue, &mut state);
             mem::swap(&mut state.blocks, &mut self.blocks);
-            state.closed
+            (state.closed.is_some(), mem::take(&mut state.blocks_connection))
         };
+        if unblocks {
+            self.shared.unblock();
+        }
         match self.ready() {
             Some(message) => Next::Message(message),
             None if closed => Next::Closed,

@@ -46,8 +46,8 @@ pub(crate) struct Requests {
 }
 
 impl Requests {
-    pub(crate) fn new(ring: Arc<PendingRing<Result<Message, RequestError>>>) -> Self {
-        Self { inbox: Inbox::new(), ring }
+    pub(crate) fn new(inbox: Inbox, ring: Arc<PendingRing<Result<Message, RequestError>>>) -> Self {
+        Self { inbox, ring }
     }
 
     pub(crate) fn sink(&self) -> impl Sink + use<> {

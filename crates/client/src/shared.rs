@@ -8,8 +8,12 @@ use jetlane_proto::{Limits, ServerInfo};
 use jetlane_ring::WakeGate;
 use parking_lot::{Condvar, Mutex};
 
+use crate::contain::contain;
+use crate::event::EventHub;
+use crate::options::ConnectOptions;
 use crate::outbox::{Command, Outbox, OutboxState, Refusal};
 use crate::stats::Counters;
+use crate::{Event, Inbox};
 
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -21,9 +25,14 @@ pub(crate) struct Shared {
     pub(crate) max_payload: AtomicUsize,
     pub(crate) info: Mutex<Arc<ServerInfo>>,
     pub(crate) counters: Counters,
+    pub(crate) events: EventHub,
+    /// What inboxes begin with, if not with the usual.
+    inbox_prefix: Option<String>,
     /// Why the connection was last lost, in words.
-    pub(crate) last_error: Mutex<Option<String>>,
+    last_error: Mutex<Option<String>>,
     pub(crate) driver: Driver,
+    /// How many queues are full that must not drop anything.
+    blocking: AtomicUsize,
     /// The thread that drove the reactor last; 0 before the first time.
     driven_by: AtomicUsize,
     pub(crate) ended: Ended,
@@ -65,10 +74,12 @@ impl Ended {
 }
 
 impl Shared {
-    pub(crate) fn new(limits: Limits, waker: mio::Waker, driver: Driver) -> Self {
+    pub(crate) fn new(options: &ConnectOptions, waker: mio::Waker, driver: Driver) -> Self {
         Self {
-            outbox: Outbox::new(&limits),
-            limits,
+            outbox: Outbox::new(&options.limits),
+            limits: options.limits.clone(),
+            events: EventHub::new(options.hooks.event.clone()),
+            inbox_prefix: options.inbox_prefix.clone(),
             gate: WakeGate::new(),
             waker,
             max_payload: AtomicUsize::new(usize::MAX),
@@ -76,6 +87,7 @@ impl Shared {
             counters: Counters::default(),
             last_error: Mutex::default(),
             driver,
+            blocking: AtomicUsize::new(0),
             driven_by: AtomicUsize::new(0),
             ended: Ended::default(),
         }
@@ -132,6 +144,47 @@ impl Shared {
             state.commands.push(Command::Nudge { sid });
             Ok(())
         });
+    }
+
+    /// A new inbox of this connection.
+    pub(crate) fn new_inbox(&self) -> Inbox {
+        match &self.inbox_prefix {
+            Some(prefix) => Inbox::with_prefix(prefix),
+            None => Inbox::new(),
+        }
+    }
+
+    /// A queue is full that must not drop anything: the connection is not read.
+    pub(crate) fn block(&self) {
+        self.blocking.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// It has been read.
+    pub(crate) fn unblock(&self) {
+        self.blocking.fetch_sub(1, Ordering::Relaxed);
+        // The command's lock orders this before the reactor's next look.
+        self.end_turn();
+    }
+
+    /// Whether the connection must not be read.
+    #[inline]
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.blocking.load(Ordering::Relaxed) > 0
+    }
+
+    /// Tells all who want to know.
+    pub(crate) fn emit(&self, event: &Event) {
+        // It is the user's callback that may panic.
+        contain(&self.counters, || self.events.emit(event));
+    }
+
+    /// Something went wrong, in words.
+    pub(crate) fn tell_error(&self, error: &str) {
+        *self.last_error.lock() = Some(error.into());
+    }
+
+    pub(crate) fn last_error(&self) -> Option<String> {
+        self.last_error.lock().clone()
     }
 
     pub(crate) fn set_info(&self, info: &ServerInfo) {

@@ -49,7 +49,23 @@ pub trait Sink: Any + Send {
         let _ = out;
     }
 
-    /// The subscription is over; nothing is called after this.
+    /// The server did not permit a publish to `subject`, which was dropped; or one with the reply subject `subject`.
+    fn publish_denied(&mut self, subject: &[u8]) {
+        let _ = subject;
+    }
+
+    /// False while messages wait for a reader of the user's. A drain waits for them.
+    fn is_read_out(&self) -> bool {
+        true
+    }
+
+    /// False while something that this sink has sent, or whose answer it takes, is on its way. A connection that moves to another server
+    /// waits for it, so that nothing overtakes it there.
+    fn is_at_rest(&self) -> bool {
+        true
+    }
+
+    /// The subscription is over; no messages come after this.
     fn closed(&mut self, reason: CloseReason) {
         let _ = reason;
     }
@@ -61,6 +77,12 @@ pub trait Sink: Any + Send {
 pub enum CloseReason {
     /// Its handle was dropped.
     Unsubscribed,
+    /// It has had as many messages as it asked for.
+    Complete,
+    /// It was drained: every message that the server had for it has come.
+    Drained,
+    /// The server does not permit it to this user.
+    Denied,
     /// The connection was closed.
     ConnectionClosed,
     /// The reactor died of a panic. A bug in jetlane, or in a sink.

@@ -28,6 +28,8 @@ pub struct Stats {
     pub reconnects: u64,
     /// Messages that a queued subscription had no room for.
     pub dropped: u64,
+    /// How often a queued subscription was found to be too slow ([`crate::Event::SlowConsumer`]).
+    pub slow_consumers: u64,
     /// Panics of inline callbacks, contained.
     pub callback_panics: u64,
 }
@@ -40,6 +42,7 @@ pub(crate) struct Counters {
     pub(crate) bytes_in: AtomicU64,
     pub(crate) reconnects: AtomicU64,
     pub(crate) dropped: AtomicU64,
+    pub(crate) slow_consumers: AtomicU64,
     pub(crate) callback_panics: AtomicU64,
     state: AtomicU8,
 }
@@ -60,6 +63,7 @@ impl Counters {
             bytes_in: load(&self.bytes_in),
             reconnects: load(&self.reconnects),
             dropped: load(&self.dropped),
+            slow_consumers: load(&self.slow_consumers),
             callback_panics: load(&self.callback_panics),
         }
     }

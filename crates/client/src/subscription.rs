@@ -7,46 +7,99 @@ use std::time::{Duration, Instant};
 use futures_core::Stream;
 use jetlane_proto::encode;
 
+use crate::lossy::LossyReader;
 use crate::outbox::Command;
-use crate::queue::{Next, QueueReader};
+use crate::queue::{QueueReader, QueueStats};
+use crate::reactor::Barrier;
 use crate::shared::Shared;
-use crate::{Client, Message, later};
+use crate::{Client, CloseReason, Message, later};
 
-/// Messages of a subscription, in a bounded queue: an `Iterator` for a plain thread (which ends when the connection is
-/// closed), and a `Stream` for an executor. Dropping it unsubscribes.
+/// Messages of a subscription, in a bounded queue: an `Iterator` for a plain thread, and a `Stream` for an executor. It ends when
+/// no more messages can come, and [`Subscription::end`] says why. Dropping it unsubscribes.
 ///
 /// When the reader is too slow and `Limits::subscription_messages` or `subscription_bytes` is reached, newer
-/// messages are dropped and counted: [`Subscription::dropped`].
+/// messages are dropped and counted ([`Subscription::stats`]), unless another [`crate::Overflow`] was chosen.
 #[derive(Debug)]
 pub struct Subscription {
-    reader: QueueReader,
+    reader: Reader,
     handle: SinkHandle,
 }
 
+/// The reader's end of a queue.
+#[derive(Debug)]
+pub(crate) enum Reader {
+    Usual(QueueReader),
+    Lossy(LossyReader),
+}
+
 impl Subscription {
-    pub(crate) fn new(reader: QueueReader, handle: SinkHandle) -> Self {
+    pub(crate) fn new(reader: Reader, handle: SinkHandle) -> Self {
         Self { reader, handle }
     }
 
     /// The next message, if one is there already.
+    #[inline]
     pub fn try_next(&mut self) -> Option<Message> {
-        match self.reader.try_next() {
-            Next::Message(message) => Some(message),
-            Next::Empty | Next::Closed => None,
+        match &mut self.reader {
+            Reader::Usual(reader) => reader.try_next(),
+            Reader::Lossy(reader) => reader.try_next(),
         }
+        .into_message()
     }
 
-    /// The next message, waited for no longer than `timeout`. `None` if none came, or the connection is closed.
+    /// The next message, waited for no longer than `timeout`. `None` if none came, or no more come.
+    #[inline]
     pub fn next_timeout(&mut self, timeout: Duration) -> Option<Message> {
-        match self.reader.next(|| Some(later(Instant::now(), timeout))) {
-            Next::Message(message) => Some(message),
-            Next::Empty | Next::Closed => None,
+        let deadline = || Some(later(Instant::now(), timeout));
+        match &mut self.reader {
+            Reader::Usual(reader) => reader.next(deadline),
+            Reader::Lossy(reader) => reader.next(deadline()),
+        }
+        .into_message()
+    }
+
+    /// What it has seen so far.
+    pub fn stats(&self) -> QueueStats {
+        match &self.reader {
+            Reader::Usual(reader) => reader.stats(),
+            Reader::Lossy(reader) => reader.stats(),
         }
     }
 
     /// How many messages there was no room for.
     pub fn dropped(&self) -> u64 {
-        self.reader.dropped()
+        self.stats().dropped
+    }
+
+    /// Why no more messages come; `None` while they may. Those that came before can still be read.
+    pub fn end(&self) -> Option<CloseReason> {
+        match &self.reader {
+            Reader::Usual(reader) => reader.end(),
+            Reader::Lossy(reader) => reader.end(),
+        }
+    }
+
+    /// Ends it after `most` messages in all, counted from the first; at once if so many have come.
+    pub fn unsubscribe_after(&self, most: u64) {
+        let sid = self.sid();
+        // A closed connection has ended all its subscriptions.
+        let _ = self.handle.shared.command(|state| {
+            encode::unsubscribe_after(&mut state.bytes, sid, most);
+            state.commands.push(Command::UnsubscribeAfter { sid, most });
+            Ok(())
+        });
+    }
+
+    /// Asks for no more messages. Those that the server has for it already still come; it ends behind the last of them.
+    pub fn drain(&self) {
+        let sid = self.sid();
+        // As above.
+        let _ = self.handle.shared.command(|state| {
+            encode::unsubscribe(&mut state.bytes, sid);
+            state.bytes.extend_from_slice(encode::PING);
+            state.commands.push(Command::Barrier(Barrier::Drained { sid }));
+            Ok(())
+        });
     }
 
     /// The number that the server knows it by.
@@ -58,11 +111,13 @@ impl Subscription {
 impl Iterator for Subscription {
     type Item = Message;
 
+    #[inline]
     fn next(&mut self) -> Option<Message> {
-        match self.reader.next(|| None) {
-            Next::Message(message) => Some(message),
-            Next::Empty | Next::Closed => None,
+        match &mut self.reader {
+            Reader::Usual(reader) => reader.next(|| None),
+            Reader::Lossy(reader) => reader.next(None),
         }
+        .into_message()
     }
 }
 
@@ -70,7 +125,10 @@ impl Stream for Subscription {
     type Item = Message;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Message>> {
-        self.get_mut().reader.poll_next(cx)
+        match &mut self.get_mut().reader {
+            Reader::Usual(reader) => reader.poll_next(cx),
+            Reader::Lossy(reader) => reader.poll_next(cx),
+        }
     }
 }
 

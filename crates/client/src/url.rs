@@ -1,14 +1,18 @@
 use std::fmt;
+use std::net::IpAddr;
 
 use jetlane_proto::Auth;
 
-/// Where a server is: `nats://[user:password@|token@]host[:port]`. Without a port it is 4222; `nats://` may be left
-/// out. Debug and Display show no credentials.
+/// Where a server is: `nats://[user:password@|token@]host[:port]`, or `tls://…` if nothing may be sent without TLS. Without a port it is
+/// 4222; `nats://` may be left out. Debug and Display show no credentials.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ServerUrl {
     pub(crate) host: String,
     pub(crate) port: u16,
     pub(crate) auth: Auth,
+    pub(crate) tls: bool,
+    /// The name that the user gave, if a server told of this one by its address.
+    tls_host: Option<String>,
 }
 
 /// Why a text is not the URL of a server. The caller's fault.
@@ -16,7 +20,7 @@ pub struct ServerUrl {
 #[non_exhaustive]
 pub enum UrlError {
     /// A scheme that this client does not speak.
-    #[error("the scheme {scheme:?} is not supported: use nats://host:port")]
+    #[error("the scheme {scheme:?} is not supported: use nats:// or tls://")]
     Scheme {
         /// The scheme.
         scheme: String,
@@ -47,9 +51,10 @@ impl ServerUrl {
     /// # Errors
     /// [`UrlError`] says what is wrong with it.
     pub fn parse(text: &str) -> Result<Self, UrlError> {
-        let rest = match text.split_once("://") {
-            None => text,
-            Some(("nats", rest)) => rest,
+        let (tls, rest) = match text.split_once("://") {
+            None => (false, text),
+            Some(("nats", rest)) => (false, rest),
+            Some(("tls", rest)) => (true, rest),
             Some((scheme, _)) => return Err(UrlError::Scheme { scheme: scheme.into() }),
         };
         let rest = rest.strip_suffix('/').unwrap_or(rest);
@@ -69,7 +74,53 @@ impl ServerUrl {
                 _ => return Err(UrlError::Port { port: digits.into() }),
             },
         };
-        Ok(Self { host: host.into(), port, auth })
+        Ok(Self { host: host.into(), port, auth, tls, tls_host: None })
+    }
+
+    /// Reads a list with commas between.
+    ///
+    /// # Errors
+    /// [`UrlError`] says what is wrong with the first that is.
+    pub fn parse_list(text: &str) -> Result<Vec<Self>, (String, UrlError)> {
+        let shown =
+            |url: &str| url.rsplit_once('@').map_or(url, |(_, address)| address).to_string();
+        text.split(',')
+            .map(str::trim)
+            .filter(|url| !url.is_empty())
+            .map(|url| Self::parse(url).map_err(|error| (shown(url), error)))
+            .collect()
+    }
+
+    /// The host: a name, or an address without brackets.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The port.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// What the server's certificate must be for, unless the user says otherwise.
+    pub(crate) fn tls_host(&self) -> &str {
+        self.tls_host.as_deref().unwrap_or(&self.host)
+    }
+
+    /// The same host and port.
+    pub(crate) fn is_same_place(&self, other: &Self) -> bool {
+        self.port == other.port && self.host.eq_ignore_ascii_case(&other.host)
+    }
+
+    /// As told by the server at `here`: what the user demanded of that one holds for this one.
+    pub(crate) fn as_discovered_by(mut self, here: &Self) -> Self {
+        self.auth = here.auth.clone();
+        self.tls = here.tls;
+        // Servers tell of each other by address, and certificates are for names.
+        let is_address = |host: &str| host.parse::<IpAddr>().is_ok();
+        if is_address(&self.host) && !is_address(here.tls_host()) {
+            self.tls_host = Some(here.tls_host().into());
+        }
+        self
     }
 }
 
@@ -128,10 +179,11 @@ fn unescape(text: &str) -> Result<String, UrlError> {
 impl fmt::Display for ServerUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { host, port, .. } = self;
+        let scheme = if self.tls { "tls" } else { "nats" };
         if host.contains(':') {
-            write!(f, "nats://[{host}]:{port}")
+            write!(f, "{scheme}://[{host}]:{port}")
         } else {
-            write!(f, "nats://{host}:{port}")
+            write!(f, "{scheme}://{host}:{port}")
         }
     }
 }
@@ -165,7 +217,8 @@ mod tests {
             ("nats://u:p@ss%40%3a@h", Ok(("h", 4222, user("u", "p@ss@:")))),
             ("nats://t0ken@h", Ok(("h", 4222, Auth::Token("t0ken".into())))),
             ("http://h", Err(UrlError::Scheme { scheme: "http".into() })),
-            ("tls://h", Err(UrlError::Scheme { scheme: "tls".into() })),
+            ("ws://h", Err(UrlError::Scheme { scheme: "ws".into() })),
+            ("tls://h", Ok(("h", 4222, Auth::None))),
             ("nats://", Err(UrlError::NoHost)),
             ("", Err(UrlError::NoHost)),
             ("nats://:4222", Err(UrlError::NoHost)),
@@ -187,6 +240,17 @@ mod tests {
             let seen = url.as_ref().map(|url| (url.host.as_str(), url.port, url.auth.clone()));
             assert_eq!(seen, expected.as_ref().map(|e| (e.0, e.1, e.2.clone())), "{text}");
         }
+    }
+
+    #[test]
+    fn lists() {
+        let hosts = |text| {
+            ServerUrl::parse_list(text)
+                .map(|urls| urls.iter().map(ToString::to_string).collect::<Vec<_>>())
+        };
+        assert_eq!(hosts("a, tls://b:1,,").unwrap(), ["nats://a:4222", "tls://b:1"]);
+        assert_eq!(hosts("").unwrap(), [""; 0]);
+        assert_eq!(hosts("a,u:secret@b:x").unwrap_err().0, "b:x");
     }
 
     #[test]

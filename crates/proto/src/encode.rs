@@ -88,6 +88,15 @@ pub fn unsubscribe(out: &mut Vec<u8>, sid: u64) {
     out.extend_from_slice(b"\r\n");
 }
 
+/// UNSUB: when `most` messages have been sent since the SUB.
+pub fn unsubscribe_after(out: &mut Vec<u8>, sid: u64, most: u64) {
+    out.extend_from_slice(b"UNSUB ");
+    decimal(out, sid);
+    out.push(b' ');
+    decimal(out, most);
+    out.extend_from_slice(b"\r\n");
+}
+
 /// A number in decimal digits.
 #[inline]
 pub fn decimal(out: &mut Vec<u8>, number: u64) {
@@ -125,6 +134,7 @@ mod tests {
             (Box::new(|out| subscribe(out, b"a.>", b"", 7)), "SUB a.> 7\r\n"),
             (Box::new(|out| subscribe(out, b"a.>", b"q", 7)), "SUB a.> q 7\r\n"),
             (Box::new(|out| unsubscribe(out, u64::MAX)), "UNSUB 18446744073709551615\r\n"),
+            (Box::new(|out| unsubscribe_after(out, 7, 10)), "UNSUB 7 10\r\n"),
         ];
         for (write, expected) in table {
             let mut out = b"before ".to_vec();

@@ -42,6 +42,14 @@ pub struct ServerInfo {
     /// "Lame duck": it is about to stop, and clients should go elsewhere.
     #[serde(rename = "ldm")]
     pub lame_duck: bool,
+    /// Whether this is the second INFO of a connection, which tells what holds for this user (nats-server 2.12+).
+    pub connect_info: bool,
+    /// The account that the user belongs to, in the second INFO (nats-server 2.12+).
+    #[serde(rename = "remote_account")]
+    pub account: Option<String>,
+    /// Whether that is the system account.
+    #[serde(rename = "acc_is_sys")]
+    pub is_system_account: bool,
     /// JetStream API level; 5 in nats-server 2.15.1.
     #[serde(rename = "api_lvl")]
     pub api_level: u32,

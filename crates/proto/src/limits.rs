@@ -20,6 +20,9 @@ pub struct Limits {
     /// How many bytes of encoded frames may wait to be written. Default 320 KiB: more was not faster. When it is full, `try_publish` says
     /// so and `publish` waits. A single larger frame is taken when nothing else waits.
     pub outbox_bytes: usize,
+    /// How many bytes of encoded frames may wait for the next connection while there is none. Default 8 MiB, as nats.go. With 0 nothing
+    /// waits: publishing fails at once while the connection is down.
+    pub reconnect_bytes: usize,
     /// How long a publish waits for room in the outbox or in the pending ring. Default 5 s; then it fails,
     /// and nothing was queued.
     pub publish_wait: Duration,
@@ -56,6 +59,7 @@ impl Default for Limits {
             info_bytes: 1 << 20,
             message_bytes: 64 << 20,
             outbox_bytes: 320 << 10,
+            reconnect_bytes: 8 << 20,
             publish_wait: Duration::from_secs(5),
             turn_bytes: 256 << 10,
             subscription_messages: 65_536,

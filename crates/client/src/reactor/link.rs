@@ -1,32 +1,40 @@
-//! One connection to one server: socket, input, output, session.
+//! One connection to one server: wire, input, output, session.
 
-use std::io::{self, ErrorKind, Read};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jetlane_proto::{
-    Frame, Greeting, MessageFrame, Parser, Pong, Session, SessionError, Span, Step,
+    Frame, Greeting, MessageFrame, Parser, Pong, ServerError, Session, SessionError, Span, Step,
 };
 use mio::net::TcpStream;
 use mio::{Interest, Poll, Token};
 
+use super::barrier::Barrier;
 use super::input::Input;
 use super::output::Output;
 use super::routes::Routes;
+use super::wire::Wire;
 use crate::error::LinkError;
 use crate::options::ConnectOptions;
-use crate::pending::Resolver;
 use crate::shared::Shared;
 use crate::sink::Out;
 use crate::stats::count;
-use crate::{FlushError, MessageRef};
+use crate::tls::{self, Tls};
+use crate::{MessageRef, ServerUrl};
+
+/// More complaints of one turn are not told.
+const MOST_COMPLAINTS: usize = 64;
 
 pub(crate) struct Link {
+    pub(crate) server: ServerUrl,
     pub(crate) address: SocketAddr,
     pub(crate) token: Token,
-    socket: TcpStream,
-    pub(crate) session: Session<Resolver<Result<(), FlushError>>>,
+    wire: Wire,
+    /// How TLS is to be done, if the user has said so.
+    tls: Option<Tls>,
+    pub(crate) session: Session<Barrier>,
     parser: Parser,
     input: Input,
     pub(crate) output: Output,
@@ -43,12 +51,12 @@ pub(crate) struct Link {
     /// The peer has sent its last byte: read on until we have it.
     pub(crate) read_closed: bool,
     opened: Instant,
-    /// Flushes whose PONG came in this turn. They are told when the sinks have handed on what came before it.
-    pub(crate) flushed: Vec<Resolver<Result<(), FlushError>>>,
+    /// Barriers whose PONG came in this turn. They are lifted when the sinks have handed on what came before it.
+    pub(crate) lifted: Vec<Barrier>,
 }
 
 /// What the frames of one read have changed.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Progress {
     /// The first INFO came: CONNECT is to be sent.
     pub(crate) greeted: bool,
@@ -56,24 +64,37 @@ pub(crate) struct Progress {
     pub(crate) ready: bool,
     /// Messages were handed to sinks.
     pub(crate) delivered: bool,
+    /// A later INFO came.
+    pub(crate) informed: bool,
+    /// What the server complained of.
+    pub(crate) complaints: Vec<ServerError>,
+}
+
+/// How to reach a server, and with what.
+pub(crate) struct Way {
+    pub(crate) server: ServerUrl,
+    pub(crate) address: SocketAddr,
+    pub(crate) socket: TcpStream,
 }
 
 impl Link {
-    /// Begins to connect. `number` tells the events of this link from those of others.
+    /// A link over a socket that is being connected. `number` tells its events from those of others.
     pub(crate) fn open(
         poll: &Poll,
-        address: SocketAddr,
+        way: Way,
         options: &ConnectOptions,
         number: usize,
         now: Instant,
     ) -> io::Result<Self> {
-        let mut socket = TcpStream::connect(address)?;
+        let Way { server, address, mut socket } = way;
         let token = Token(number);
         poll.registry().register(&mut socket, token, Interest::READABLE | Interest::WRITABLE)?;
         Ok(Self {
+            server,
             address,
             token,
-            socket,
+            wire: Wire::new(socket),
+            tls: options.tls.clone(),
             session: Session::new(options.session, now),
             parser: Parser::new(&options.limits),
             input: Input::new(),
@@ -85,7 +106,7 @@ impl Link {
             connecting: true,
             read_closed: false,
             opened: now,
-            flushed: Vec::new(),
+            lifted: Vec::new(),
         })
     }
 
@@ -99,7 +120,7 @@ impl Link {
 
     /// True if writing would come to something now.
     pub(crate) fn can_write_more(&self) -> bool {
-        self.writable && (self.connecting || self.output.unwritten() > 0)
+        self.writable && (self.connecting || self.output.unwritten() > 0 || self.wire.wants_write())
     }
 
     /// True if reading may come to something, and may be done.
@@ -116,20 +137,24 @@ impl Link {
     pub(crate) fn finish(&mut self) {
         if !self.finished {
             self.finished = true;
-            // It can only fail on a socket that is gone, which the next read finds out.
-            let _ = self.socket.shutdown(std::net::Shutdown::Write);
+            self.wire.finish();
         }
     }
 
     /// Writes as much as the socket takes. Returns how many bytes that was.
-    pub(crate) fn write(&mut self) -> io::Result<usize> {
+    pub(crate) fn write(&mut self) -> Result<usize, LinkError> {
         if self.connecting && !self.has_connected()? {
             return Ok(0);
         }
         let mut written = 0;
-        while self.writable && self.output.unwritten() > 0 {
-            match self.output.write_to(&mut self.socket) {
-                Ok(count) if count > 0 => written += count,
+        while self.can_write_more() {
+            let result = match self.output.unwritten() {
+                // What TLS has to say for itself.
+                0 => self.wire.flush().map(|()| 1),
+                _ => self.output.write_to(&mut self.wire).inspect(|count| written += count),
+            };
+            match result {
+                Ok(count) if count > 0 => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => self.writable = false,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 failed => {
@@ -142,24 +167,28 @@ impl Link {
     }
 
     /// Whether the TCP handshake has ended well.
-    fn has_connected(&mut self) -> io::Result<bool> {
+    fn has_connected(&mut self) -> Result<bool, LinkError> {
         if !self.writable {
             return Ok(false);
         }
-        if let Some(error) = self.socket.take_error()? {
-            return Err(error);
+        let socket = &self.wire.socket;
+        if let Some(error) = socket.take_error()? {
+            return Err(error.into());
         }
-        match self.socket.peer_addr() {
+        match socket.peer_addr() {
             Ok(_) => {}
             Err(error) if error.kind() == ErrorKind::NotConnected => {
                 self.writable = false;
                 return Ok(false);
             }
-            Err(error) => return Err(error),
+            Err(error) => return Err(error.into()),
         }
         // Without this, a request and its reply can wait 40 ms for each other's delayed acknowledgements.
-        self.socket.set_nodelay(true)?;
+        socket.set_nodelay(true)?;
         self.connecting = false;
+        if let Some(tls) = self.tls.as_ref().filter(|tls| tls.is_first()) {
+            self.wire.begin_tls(tls.open(self.server.tls_host())?);
+        }
         Ok(true)
     }
 
@@ -172,23 +201,26 @@ impl Link {
     ) -> Result<Progress, LinkError> {
         let mut progress = Progress::default();
         let mut budget = shared.limits.turn_bytes;
-        while self.may_read() && budget > 0 {
+        while self.may_read() && budget > 0 && !shared.is_blocked() {
             let space = self.input.space();
             let asked = space.len();
-            match self.socket.read(space) {
+            match self.wire.read(space) {
                 Ok(0) => return Err(io::Error::from(ErrorKind::UnexpectedEof).into()),
                 Ok(got) => {
                     self.input.filled(got);
                     count(&shared.counters.bytes_in, got as u64);
                     budget = budget.saturating_sub(got);
                     // A short read means a dry socket, and the next byte is a new event; unless the end is near, whose
-                    // event may have come already.
-                    self.must_read = got == asked || self.read_closed;
+                    // event may have come already; and a record of TLS is short for other reasons.
+                    self.must_read = got == asked || self.read_closed || self.wire.has_tls();
                     self.parse(routes, shared, now, &mut progress)?;
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => self.must_read = false,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error.into()),
+                Err(error) => {
+                    let tls = self.wire.take_tls_error().map(LinkError::Tls);
+                    return Err(tls.unwrap_or(error.into()));
+                }
             }
         }
         match self.broken.take_if(|_| !self.must_read) {
@@ -225,7 +257,7 @@ impl Link {
                     self.input.take(len);
                 }
                 Step::Frame(frame, len) => {
-                    self.control(frame, shared, now, progress)?;
+                    self.control(frame, len, now, progress)?;
                     self.input.take(len);
                 }
                 Step::Incomplete { needed } => break needed,
@@ -252,25 +284,24 @@ impl Link {
     fn control(
         &mut self,
         frame: Frame,
-        shared: &Arc<Shared>,
+        len: usize,
         now: Instant,
         progress: &mut Progress,
     ) -> Result<(), LinkError> {
         let text = |span: Span| span.of(self.input.unparsed());
         match frame {
             Frame::Info(json) => match self.session.on_info(text(json))? {
-                Greeting::Connect if self.session.info().tls_required => {
-                    return Err(LinkError::TlsRequired);
+                Greeting::Connect => {
+                    self.greet(len)?;
+                    progress.greeted = true;
                 }
-                Greeting::Connect if !self.session.info().headers => {
-                    return Err(LinkError::NoHeaders);
-                }
-                Greeting::Connect => progress.greeted = true,
-                Greeting::Update => shared.set_info(self.session.info()),
+                Greeting::Update => progress.informed = true,
             },
             Frame::Error(reason) => {
                 let error = self.session.on_error(text(reason))?;
-                *shared.last_error.lock() = Some(error.to_string());
+                if progress.complaints.len() < MOST_COMPLAINTS {
+                    progress.complaints.push(error);
+                }
             }
             _ => self.session.expect_greeted()?,
         }
@@ -278,7 +309,7 @@ impl Link {
             Frame::Ping => self.output.pong(),
             Frame::Pong => match self.session.on_pong(now) {
                 Pong::Ready => progress.ready = true,
-                Pong::Flushed(done) => self.flushed.push(done),
+                Pong::Flushed(barrier) => self.lifted.push(barrier),
                 Pong::Alive => {}
             },
             _ => {}
@@ -286,11 +317,41 @@ impl Link {
         Ok(())
     }
 
+    /// The first INFO has come, in a frame of `len` bytes: begins TLS if anybody wants it.
+    fn greet(&mut self, len: usize) -> Result<(), LinkError> {
+        let info = self.session.info();
+        if !info.headers {
+            return Err(LinkError::NoHeaders);
+        }
+        let demanded = self.tls.is_some() || self.server.tls;
+        if self.wire.has_tls() || !(demanded || info.tls_required) {
+            return Ok(());
+        }
+        if !(info.tls_required || info.tls_available) {
+            return Err(LinkError::NotSecure);
+        }
+        // What comes before TLS, anybody could have put there.
+        if self.input.unparsed().len() > len {
+            return Err(LinkError::BytesBeforeTls);
+        }
+        let tls = match &self.tls {
+            Some(tls) => tls.clone(),
+            None => tls::usual()?,
+        };
+        self.wire.begin_tls(tls.open(self.server.tls_host())?);
+        Ok(())
+    }
+
+    /// True if the connection has TLS.
+    pub(crate) fn has_tls(&self) -> bool {
+        self.wire.has_tls()
+    }
+
     /// Ends the connection.
     pub(crate) fn shut(&mut self, poll: &Poll) {
         // Both can only fail on a socket that is gone already.
-        let _ = poll.registry().deregister(&mut self.socket);
-        let _ = self.socket.shutdown(std::net::Shutdown::Both);
+        let _ = poll.registry().deregister(&mut self.wire.socket);
+        let _ = self.wire.socket.shutdown(std::net::Shutdown::Both);
     }
 }
 

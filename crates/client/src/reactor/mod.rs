@@ -4,13 +4,18 @@
 //! ours drives it for a `Client`, and the caller's own for a `LocalClient`. Every turn goes the same way: take what user threads left, write, sleep or look, read,
 //! keep the times.
 
+mod barrier;
+mod dial;
 mod input;
 mod link;
 mod make;
 mod output;
+mod pool;
+mod reconnect;
 mod routes;
 mod sleep;
 mod thread;
+mod wire;
 
 use std::mem;
 use std::net::SocketAddr;
@@ -21,17 +26,19 @@ use std::time::{Duration, Instant};
 use jetlane_proto::{Connect, SessionTimeout, encode};
 use mio::{Events, Poll};
 
-use crate::error::LinkError;
 use crate::options::ConnectOptions;
 use crate::outbox::Command;
 use crate::pending::Resolver;
 use crate::shared::Shared;
 use crate::sink::{CloseReason, Out, Unsent, keep_publishes};
 use crate::stats::{State, count};
-use crate::{ConnectError, FlushError};
+use crate::{ConnectError, Event, FlushError, ServerUrl};
 
-use link::Link;
+pub(crate) use barrier::Barrier;
+use dial::Search;
+use link::{Link, Progress};
 pub(crate) use make::{Made, make};
+use pool::Pool;
 pub(crate) use routes::Route;
 use routes::Routes;
 pub(crate) use thread::start;
@@ -39,35 +46,48 @@ pub(crate) use thread::start;
 /// The longest sleep: nothing here needs one, but a missed wake-up would end with it.
 pub(crate) const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
-/// A connection that stood this long was a good one: the next attempt comes at once again.
-const STEADY: Duration = Duration::from_secs(5);
+/// How often a drain looks whether the user has read everything.
+const DRAIN_TICK: Duration = Duration::from_millis(5);
 
 pub(crate) struct Reactor {
     poll: Poll,
     events: Events,
     shared: Arc<Shared>,
     options: ConnectOptions,
-    connect: Connect,
-    addresses: Vec<SocketAddr>,
+    pool: Pool,
     link: Option<Link>,
-    /// The address to try next, of `addresses`, counting on and on.
-    attempt: usize,
-    /// Attempts since the last connection that stood.
-    failures: u32,
-    /// Refusals of our credentials since the last connection that stood.
-    auth_failures: u32,
-    /// When to try again, while there is no link.
+    /// The server that is being connected to.
+    server: Option<ServerUrl>,
+    /// The search for its addresses.
+    search: Option<Search>,
+    /// Those of its addresses that were not tried yet, the next one last.
+    addresses: Vec<SocketAddr>,
+    /// Counts links, to tell their events from each other.
+    links: usize,
+    /// When to try the next server, while there is no link.
     retry_at: Option<Instant>,
     /// Who waits for the first connect.
     first: Option<Resolver<Result<(), ConnectError>>>,
+    /// Whether there ever was a connection.
+    was_connected: bool,
+    /// When a drain of the connection must have ended, while there is one, and whether no more messages come.
+    drain: Option<Drain>,
     routes: Routes,
     /// Publishes that a lost connection left unwritten; sent first on the next one.
     backlog: Vec<u8>,
-    /// Flushes asked for while there was no connection.
-    flushes: Vec<Resolver<Result<(), FlushError>>>,
+    /// Barriers set up while there was no connection.
+    barriers: Vec<Barrier>,
     /// A buffer for what is taken from the outbox; empty between turns.
     commands: Vec<Command>,
     now: Instant,
+}
+
+/// A drain of the whole connection.
+#[derive(Clone, Copy, Debug)]
+struct Drain {
+    deadline: Instant,
+    /// No more messages come: only those that the user has not read yet are waited for.
+    all_came: bool,
 }
 
 /// How much of the outbox can be taken.
@@ -163,17 +183,70 @@ impl Reactor {
                 }
             }
             Command::Unsubscribe { sid } => {
-                if let Some(mut route) = self.routes.remove(sid) {
-                    route.sink.closed(CloseReason::Unsubscribed);
-                    self.shared.outbox.lock().sids.give_back(sid);
-                }
+                self.routes.finish(sid, CloseReason::Unsubscribed);
+                self.shared.outbox.lock().sids.give_back(sid);
             }
+            Command::UnsubscribeAfter { sid, most } => self.routes.limit(sid, most),
             // Done when it was taken.
             Command::Nudge { .. } | Command::EndTurn => {}
-            Command::Flush { done } => match &mut self.link {
-                Some(link) if link.is_ready() => link.session.on_flush_sent(done),
-                _ => self.flushes.push(done),
-            },
+            Command::Barrier(barrier) => self.set_up(barrier),
+            Command::Drain { deadline } => self.begin_drain(deadline),
+            Command::Reconnect => self.force_reconnect(),
+            Command::SetServers(urls) => self.pool.replace(urls),
+        }
+    }
+
+    /// A barrier whose PING stands among the frames, if there is a connection.
+    fn set_up(&mut self, barrier: Barrier) {
+        match (&mut self.link, barrier) {
+            (Some(link), barrier) if link.is_ready() => link.session.on_flush_sent(barrier),
+            (_, barrier @ (Barrier::Flush(_) | Barrier::RoundTrip { .. })) => {
+                self.barriers.push(barrier);
+            }
+            // Without a connection no messages are on their way.
+            (_, barrier) => self.pass(barrier),
+        }
+    }
+
+    /// What lies behind a barrier.
+    fn pass(&mut self, barrier: Barrier) {
+        match barrier {
+            Barrier::Drained { sid } => self.routes.finish(sid, CloseReason::Drained),
+            Barrier::AllDrained => {
+                self.routes.finish_all(CloseReason::Drained);
+                if let Some(drain) = &mut self.drain {
+                    drain.all_came = true;
+                }
+            }
+            Barrier::Flush(_) | Barrier::RoundTrip { .. } => {}
+        }
+    }
+
+    /// Lifts the barriers whose PONG has come.
+    fn lift(&mut self, barriers: Vec<Barrier>) {
+        let now = self.now;
+        for barrier in barriers {
+            if let Some(more) = barrier.lift(now) {
+                self.pass(more);
+            }
+        }
+    }
+
+    fn begin_drain(&mut self, deadline: Instant) {
+        self.drain = Some(Drain { deadline, all_came: false });
+        if let Some(link) = self.link.as_mut().filter(|link| link.is_ready()) {
+            self.routes.unsubscribe_all(link.output.next());
+            link.output.next().extend_from_slice(encode::PING);
+        }
+        self.set_up(Barrier::AllDrained);
+    }
+
+    /// Closes the connection once a drain has come to its end.
+    fn keep_draining(&mut self) {
+        let Some(Drain { deadline, all_came }) = self.drain else { return };
+        if (all_came && self.routes.are_read_out()) || self.now >= deadline {
+            self.drain = None;
+            self.shared.outbox.close(deadline);
         }
     }
 
@@ -188,7 +261,7 @@ impl Reactor {
         let Some(link) = &mut self.link else { return };
         match link.write() {
             Ok(written) => count(&self.shared.counters.bytes_out, written as u64),
-            Err(error) => self.lost(error.into()),
+            Err(error) => self.lost(error),
         }
     }
 
@@ -202,27 +275,89 @@ impl Reactor {
             // Sinks may have handled what they were given, which took its time.
             *now = Instant::now();
         }
+        self.on_progress(progress);
+        self.end_turn_of_sinks();
+        if let Some(link) = &mut self.link
+            && !link.lifted.is_empty()
+        {
+            let lifted = mem::take(&mut link.lifted);
+            self.lift(lifted);
+        }
+    }
+
+    #[inline]
+    fn on_progress(&mut self, progress: Progress) {
         if progress.greeted {
-            encode::connect(link.output.next(), &self.connect.to_json());
-            link.output.next().extend_from_slice(encode::PING);
+            self.greet();
         }
         if progress.ready {
             self.on_ready();
         }
-        self.end_turn_of_sinks();
-        if let Some(link) = &mut self.link {
-            link.flushed.drain(..).for_each(|done| done.resolve(Ok(())));
+        if progress.informed {
+            self.on_info();
+        }
+        for error in progress.complaints {
+            self.on_complaint(error);
+        }
+    }
+
+    /// The server has greeted us: says who we are.
+    fn greet(&mut self) {
+        let Some(link) = &mut self.link else { return };
+        let nonce = link.session.info().nonce.as_deref();
+        let auth = match self.options.credentials.auth(&link.server.auth, nonce) {
+            Ok(auth) => auth,
+            Err(error) => return self.lost(error.into()),
+        };
+        let connect = Connect {
+            name: self.options.name.clone(),
+            auth,
+            echo: !self.options.no_echo,
+            pedantic: self.options.pedantic,
+            verbose: self.options.verbose,
+            tls: link.has_tls(),
+        };
+        encode::connect(link.output.next(), &connect.to_json());
+        link.output.next().extend_from_slice(encode::PING);
+    }
+
+    /// The server complained of something, and goes on.
+    fn on_complaint(&mut self, error: jetlane_proto::ServerError) {
+        self.routes.complained(&error);
+        self.shared.tell_error(&error.to_string());
+        self.shared.emit(&Event::ServerError(error));
+    }
+
+    /// A later INFO has come.
+    fn on_info(&mut self) {
+        let Some(link) = &self.link else { return };
+        let (info, was_lame) = (link.session.info(), self.shared.info.lock().lame_duck);
+        self.shared.set_info(info);
+        let fresh = self.pool.discover(&info.connect_urls);
+        let lame_duck = (info.lame_duck && !was_lame).then(|| link.server.to_string());
+        if !fresh.is_empty() {
+            self.shared.emit(&Event::ServersDiscovered { servers: fresh });
+        }
+        if let Some(server) = lame_duck {
+            self.shared.emit(&Event::LameDuck { server });
         }
     }
 
     /// The handshake has ended: everything goes out again, in the order that was promised.
     fn on_ready(&mut self) {
-        self.shared.counters.set_state(State::Connected);
-        if self.first.is_none() {
-            count(&self.shared.counters.reconnects, 1);
-        }
         let Some(link) = &mut self.link else { return };
+        let server = link.server.to_string();
+        self.pool.on_ready();
+        self.addresses.clear();
+        self.shared.counters.set_state(State::Connected);
         self.shared.set_info(link.session.info());
+        let event = match mem::replace(&mut self.was_connected, true) {
+            false => Event::Connected { server },
+            true => {
+                count(&self.shared.counters.reconnects, 1);
+                Event::Reconnected { server }
+            }
+        };
         self.take_queued();
         let Some(link) = &mut self.link else { return };
         // Subscriptions first, so that the answers to what follows find them.
@@ -230,13 +365,15 @@ impl Reactor {
         link.output.next().append(&mut self.backlog);
         let mut out = Out { bytes: link.output.next(), now: self.now, connected: true, sid: 0 };
         self.routes.connected(&mut out);
-        for done in self.flushes.drain(..) {
+        for barrier in self.barriers.drain(..) {
             link.output.next().extend_from_slice(encode::PING);
-            link.session.on_flush_sent(done);
+            link.session.on_flush_sent(barrier);
         }
         if let Some(first) = self.first.take() {
             first.resolve(Ok(()));
         }
+        self.shared.emit(&event);
+        self.on_info();
     }
 
     /// Takes what was queued while there was no connection: its publishes go behind the backlog, its SUBs and UNSUBs become
@@ -252,95 +389,24 @@ impl Reactor {
             if dropped > 0 {
                 // While the outbox is locked nobody can publish: what is unsent now is all that still waits for answers.
                 self.routes.disconnected(&mut unsent);
-                *self.shared.last_error.lock() =
-                    Some(format!("{dropped} queued messages are larger than this server takes"));
+                self.shared.tell_error(&format!(
+                    "{dropped} queued messages are larger than this server takes"
+                ));
             }
             outbox.held_back = 0;
-            self.shared.outbox.notify_room(&outbox);
+            self.shared.outbox.set_connected(&mut outbox, true);
             mem::take(&mut outbox.commands)
         };
         for command in commands {
             match command {
-                Command::Flush { done } => self.flushes.push(done),
+                Command::Barrier(barrier @ (Barrier::Flush(_) | Barrier::RoundTrip { .. })) => {
+                    self.barriers.push(barrier);
+                }
+                Command::Barrier(barrier) => self.pass(barrier),
                 Command::Subscribe { sid, route } => self.routes.insert(sid, route),
                 Command::Nudge { sid } => self.routes.touch(sid),
                 other => self.obey(other),
             }
-        }
-    }
-
-    /// The link is lost: settles what died with it, and plans the next attempt.
-    fn lost(&mut self, error: LinkError) {
-        let Some(mut link) = self.link.take() else { return };
-        link.shut(&self.poll);
-        if link.is_finished() {
-            // We ended it, and the server has read to the end: nothing is lost. The close tells all who still wait.
-            self.end_turn_of_sinks();
-            link.flushed.drain(..).for_each(|done| done.resolve(Ok(())));
-            return;
-        }
-        if link.is_ready() {
-            link.output.keep_unwritten(error.blames_a_frame(), &mut self.backlog);
-        }
-        // What the last read brought before it failed is handed on as well.
-        self.end_turn_of_sinks();
-        link.flushed.drain(..).for_each(|done| done.resolve(Ok(())));
-        if link.is_ready() {
-            self.disconnect(&mut link);
-            // A server that takes us and drops us at once is to be tried as rarely as one that does not take us.
-            if link.age(self.now) >= STEADY {
-                (self.failures, self.auth_failures) = (0, 0);
-            }
-        }
-        self.failed(link.address, error);
-    }
-
-    /// A connection to `address` ended or did not come to be: plans the next attempt.
-    fn failed(&mut self, address: SocketAddr, error: LinkError) {
-        self.failures = self.failures.saturating_add(1);
-        self.auth_failures = if error.is_auth() { self.auth_failures + 1 } else { 0 };
-        *self.shared.last_error.lock() = Some(error.to_string());
-        let more_addresses = (self.failures as usize) < self.addresses.len();
-        match self.first.take_if(|_| !more_addresses) {
-            Some(first) => {
-                let timeout = self.options.session.handshake_timeout;
-                first.resolve(Err(error.into_connect_error(address, timeout)));
-                self.shared.outbox.close(self.now);
-            }
-            // The same credentials will not be accepted the third time either.
-            None if self.auth_failures >= 2 => self.shared.outbox.close(self.now),
-            None => {
-                let wait = self.options.backoff.delay(self.failures - 1, fastrand::u32(..));
-                self.retry_at = Some(self.now + wait);
-            }
-        }
-    }
-
-    /// Settles what died with a connection that stood. While the outbox is locked nobody can publish, so what is in it or
-    /// in the backlog now is exactly what will still be sent.
-    fn disconnect(&mut self, link: &mut Link) {
-        self.shared.counters.set_state(State::Reconnecting);
-        let mut flushes: Vec<_> = link.session.take_flushes().collect();
-        {
-            let mut outbox = self.shared.outbox.lock();
-            let queued = mem::take(&mut outbox.bytes);
-            keep_publishes(&mut self.backlog, &queued);
-            self.routes.disconnected(&mut Unsent { bytes: &mut self.backlog });
-            outbox.held_back = self.backlog.len();
-            // What was written before them may be lost, so flushes that were asked for by now have failed.
-            let (failed, commands): (Vec<_>, Vec<_>) = mem::take(&mut outbox.commands)
-                .into_iter()
-                .partition(|command| matches!(command, Command::Flush { .. }));
-            outbox.commands = commands;
-            flushes.extend(failed.into_iter().filter_map(|command| match command {
-                Command::Flush { done } => Some(done),
-                _ => None,
-            }));
-        }
-        // Waking others only now: they may want the outbox.
-        self.end_turn_of_sinks();
-        for done in flushes {
-            done.resolve(Err(FlushError::Disconnected));
         }
     }
 
@@ -375,17 +441,17 @@ impl Reactor {
         for command in commands {
             self.obey(command);
         }
-        let flushes = mem::take(&mut self.flushes);
+        let mut barriers = mem::take(&mut self.barriers);
         if let Some(mut link) = self.link.take() {
-            for done in link.session.take_flushes() {
-                done.resolve(Err(FlushError::Closed));
-            }
+            barriers.extend(link.session.take_flushes());
             link.shut(&self.poll);
         }
-        for done in flushes {
-            done.resolve(Err(FlushError::Closed));
+        for barrier in barriers {
+            // Whatever lies behind it ends now as well.
+            let _ = barrier.break_off(FlushError::Closed);
         }
         self.routes.close(reason);
+        self.shared.emit(&Event::Closed);
         if let Some(first) = self.first.take() {
             let gone = std::io::Error::other("the reactor ended");
             first.resolve(Err(ConnectError::Reactor(gone)));
@@ -393,29 +459,19 @@ impl Reactor {
     }
 
     fn keep_times(&mut self) {
-        if self.retry_at.is_some_and(|at| self.now >= at) {
-            self.retry_at = None;
-            self.dial();
-        }
-        if let Some(link) = &mut self.link {
+        self.keep_dialing();
+        // Who does not read can not see PONGs: the peer is not to blame.
+        let reads = !self.shared.is_blocked();
+        if let Some(link) = self.link.as_mut().filter(|_| reads) {
             match link.session.on_time(self.now) {
                 Ok(SessionTimeout::None) => {}
                 Ok(SessionTimeout::Ping) => link.output.next().extend_from_slice(encode::PING),
                 Err(error) => self.lost(error.into()),
             }
         }
+        self.keep_draining();
         let Self { routes, link, backlog, now, .. } = self;
         routes.on_time(&mut out_of(link, backlog, *now));
-    }
-
-    /// Tries the next address.
-    fn dial(&mut self) {
-        let address = self.addresses[self.attempt % self.addresses.len()];
-        self.attempt += 1;
-        match Link::open(&self.poll, address, &self.options, self.attempt, self.now) {
-            Ok(link) => self.link = Some(link),
-            Err(error) => self.failed(address, error.into()),
-        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Instant;
 
-use jetlane_proto::{SubjectFilter, encode};
+use jetlane_proto::{ServerError, SubjectFilter, encode};
 
 use crate::sids::Sids;
 use crate::sink::{CloseReason, Out, Sink, Unsent};
@@ -14,13 +14,48 @@ pub(crate) struct Route {
     filter: SubjectFilter,
     group: Box<str>,
     pub(crate) sink: Box<dyn Sink>,
+    /// Messages that were handed over, and how many there may be at most.
+    delivered: u64,
+    most: u64,
     /// True while it is in `Routes::touched`.
     touched: bool,
+    /// A drain of the connection drains it, too: it is the user's, and no inbox of ours.
+    drains: bool,
+    /// The sink was told that no more messages come.
+    ended: bool,
 }
 
 impl Route {
     pub(crate) fn new(sid: u64, filter: SubjectFilter, group: &str, sink: Box<dyn Sink>) -> Self {
-        Self { sid, filter, group: group.into(), sink, touched: false }
+        Self {
+            sid,
+            filter,
+            group: group.into(),
+            sink,
+            delivered: 0,
+            most: u64::MAX,
+            touched: false,
+            drains: false,
+            ended: false,
+        }
+    }
+
+    /// Ends after so many messages, if any number is given.
+    pub(crate) fn ends_after(mut self, most: Option<u64>) -> Self {
+        self.most = most.unwrap_or(u64::MAX);
+        self
+    }
+
+    /// Is drained with the connection.
+    pub(crate) fn drains(mut self, drains: bool) -> Self {
+        self.drains = drains;
+        self
+    }
+
+    fn end(&mut self, reason: CloseReason) {
+        if !std::mem::replace(&mut self.ended, true) {
+            self.sink.closed(reason);
+        }
     }
 }
 
@@ -63,6 +98,10 @@ impl Routes {
     pub(crate) fn taker(&mut self, sid: u64) -> Option<&mut dyn Sink> {
         let index = Sids::index(sid);
         let route = self.table.get_mut(index)?.as_mut().filter(|route| route.sid == sid)?;
+        if route.delivered >= route.most {
+            return None;
+        }
+        route.delivered += 1;
         if !route.touched {
             route.touched = true;
             self.touched.push(index);
@@ -71,23 +110,111 @@ impl Routes {
     }
 
     pub(crate) fn touch(&mut self, sid: u64) {
-        self.taker(sid);
+        let index = Sids::index(sid);
+        if let Some(Some(route)) = self.table.get_mut(index)
+            && route.sid == sid
+            && !route.touched
+        {
+            route.touched = true;
+            self.touched.push(index);
+        }
     }
 
     pub(crate) fn end_turn(&mut self, out: &mut Out<'_>) {
         for index in self.touched.drain(..) {
-            if let Some(route) = &mut self.table[index] {
+            let place = &mut self.table[index];
+            if let Some(route) = place {
                 route.touched = false;
                 out.sid = route.sid;
                 route.sink.turn_end(out);
+                if route.delivered >= route.most {
+                    route.end(CloseReason::Complete);
+                    let sid = route.sid;
+                    *place = None;
+                    self.timed.retain(|&timed| timed != sid);
+                }
             }
         }
     }
 
     /// Subscribes to everything again.
     pub(crate) fn restore(&self, out: &mut Vec<u8>) {
-        for Route { filter, group, sid, .. } in self.table.iter().flatten() {
+        for route in self.table.iter().flatten().filter(|route| !route.ended) {
+            let Route { filter, group, sid, most, delivered, .. } = route;
             encode::subscribe(out, filter.as_str().as_bytes(), group.as_bytes(), *sid);
+            if *most != u64::MAX {
+                encode::unsubscribe_after(out, *sid, most - delivered);
+            }
+        }
+    }
+
+    /// Has `sid` end when it has had `most` messages in all.
+    pub(crate) fn limit(&mut self, sid: u64, most: u64) {
+        if let Some(Some(route)) = self.table.get_mut(Sids::index(sid))
+            && route.sid == sid
+        {
+            route.most = most;
+        }
+        // It may have had them already.
+        self.touch(sid);
+    }
+
+    /// No more messages come for `sid`.
+    pub(crate) fn finish(&mut self, sid: u64, reason: CloseReason) {
+        if let Some(mut route) = self.remove(sid) {
+            route.end(reason);
+        }
+    }
+
+    /// Unsubscribes from all that is the user's.
+    pub(crate) fn unsubscribe_all(&self, out: &mut Vec<u8>) {
+        for route in self.table.iter().flatten().filter(|route| route.drains && !route.ended) {
+            encode::unsubscribe(out, route.sid);
+        }
+    }
+
+    /// No more messages come for all that is the user's.
+    pub(crate) fn finish_all(&mut self, reason: CloseReason) {
+        for route in self.table.iter_mut().flatten().filter(|route| route.drains) {
+            route.end(reason);
+        }
+    }
+
+    /// True if the user has read all there is to read.
+    pub(crate) fn are_read_out(&mut self) -> bool {
+        self.sinks().all(|sink| sink.is_read_out())
+    }
+
+    /// True if no sink waits for something on its way to or from the server.
+    pub(crate) fn are_at_rest(&mut self) -> bool {
+        self.sinks().all(|sink| sink.is_at_rest())
+    }
+
+    /// The server has complained: ends the subscription that it does not permit, or tells all sinks of the publish.
+    pub(crate) fn complained(&mut self, error: &ServerError) {
+        match error {
+            ServerError::SubscribePermission { subject, queue } => {
+                let queue = queue.as_deref().unwrap_or_default();
+                let denied: Vec<_> = self
+                    .table
+                    .iter()
+                    .flatten()
+                    .filter(|route| route.filter.as_str() == subject && *route.group == *queue)
+                    .map(|route| route.sid)
+                    .collect();
+                denied.into_iter().for_each(|sid| self.finish(sid, CloseReason::Denied));
+            }
+            ServerError::PublishPermission { subject } => {
+                let indices = 0..self.table.len();
+                for index in indices {
+                    if let Some(route) = &mut self.table[index] {
+                        route.sink.publish_denied(subject.as_bytes());
+                        let sid = route.sid;
+                        self.touch(sid);
+                    }
+                }
+            }
+            _ => {}
         }
     }
 
@@ -139,7 +266,7 @@ impl Routes {
 
     /// Ends all subscriptions.
     pub(crate) fn close(&mut self, reason: CloseReason) {
-        self.sinks().for_each(|sink| sink.closed(reason));
+        self.table.iter_mut().flatten().for_each(|route| route.end(reason));
         *self = Self::default();
     }
 

@@ -10,7 +10,9 @@ use crate::outbox::Command;
 impl Reactor {
     /// Sleeps until something happens, for `most` at most; not at all if there is something to do.
     pub(super) fn sleep(&mut self, most: Duration) {
-        let busy = self.link.as_ref().is_some_and(|link| link.may_read() || link.can_write_more());
+        let may_read = !self.shared.is_blocked();
+        let busy = |link: &Link| (may_read && link.may_read()) || link.can_write_more();
+        let busy = self.link.as_ref().is_some_and(busy);
         if busy {
             return self.look(Duration::ZERO);
         }
@@ -82,10 +84,13 @@ impl Reactor {
     }
 
     fn next_timeout(&mut self, now: Instant) -> Duration {
-        let session = self.link.as_ref().map(|link: &Link| link.session.next_timeout());
+        let reads = !self.shared.is_blocked();
+        let link = self.link.as_ref().filter(|_| reads);
+        let session = link.map(|link| link.session.next_timeout());
         let closing = self.shared.outbox.lock().closing;
         let sinks = self.routes.next_timeout(now);
-        [session, self.retry_at, closing, sinks]
+        let drain = self.drain.map(|drain| drain.deadline.min(now + super::DRAIN_TICK));
+        [session, self.next_dial(), closing, sinks, drain]
             .into_iter()
             .flatten()
             .map(|at| at.saturating_duration_since(now))

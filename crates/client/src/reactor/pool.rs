@@ -1,0 +1,299 @@
+//! The servers that a connection may be made to.
+
+use jetlane_proto::ServerError;
+
+use crate::ServerUrl;
+use crate::options::PoolOptions;
+
+/// Servers in the order they are tried, round and round.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    entries: Vec<Entry>,
+    /// The place of the server that was tried last.
+    current: usize,
+    /// Failures since a connection stood for a while.
+    failures: usize,
+    options: PoolOptions,
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    url: ServerUrl,
+    /// A server told us of it; otherwise the user did.
+    discovered: bool,
+    /// Attempts since it was last connected to.
+    failures: u32,
+    /// What it last said to our credentials.
+    refusal: Option<ServerError>,
+}
+
+/// What a failure means for the next attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Try the next server, now if it was not tried in this round.
+    Next {
+        /// Rounds that are over: all servers were tried so often since a connection stood.
+        rounds: u32,
+        /// True if a round begins, and somebody should wait.
+        waits: bool,
+    },
+    /// There is no use in trying.
+    GiveUp,
+}
+
+impl Pool {
+    /// `urls` must not be empty.
+    pub(crate) fn new(urls: Vec<ServerUrl>, options: PoolOptions) -> Self {
+        let mut pool = Self { entries: Vec::new(), current: 0, failures: 0, options };
+        pool.replace(urls);
+        pool
+    }
+
+    /// Forgets all servers, and takes these.
+    pub(crate) fn replace(&mut self, urls: Vec<ServerUrl>) {
+        self.entries = urls.into_iter().map(|url| Entry::new(url, false)).collect();
+        if !self.options.keep_order {
+            fastrand::shuffle(&mut self.entries);
+        }
+        self.current = self.entries.len().saturating_sub(1);
+        self.failures = 0;
+    }
+
+    /// All servers, in the order they are tried.
+    pub(crate) fn urls(&self) -> impl Iterator<Item = &ServerUrl> {
+        self.entries.iter().map(|entry| &entry.url)
+    }
+
+    /// The server to try next. `None` if none is left.
+    pub(crate) fn next(&mut self) -> Option<&ServerUrl> {
+        if self.entries.is_empty() {
+            return None;
+        }
+        let usual = (self.current + 1) % self.entries.len();
+        self.current = match &self.options.choose {
+            None => usual,
+            Some(choose) => {
+                let urls: Vec<_> = self.urls().cloned().collect();
+                choose(&urls).filter(|&at| at < urls.len()).unwrap_or(usual)
+            }
+        };
+        Some(&self.entries[self.current].url)
+    }
+
+    /// The connection to the current server stands.
+    pub(crate) fn on_ready(&mut self) {
+        if let Some(entry) = self.entries.get_mut(self.current) {
+            (entry.failures, entry.refusal) = (0, None);
+        }
+    }
+
+    /// A connection that stood for a while has ended: the next attempts come at once again.
+    pub(crate) fn on_steady_end(&mut self) {
+        self.failures = 0;
+    }
+
+    /// The attempt at the current server has failed, or the connection to it has ended. `refusal` is what it said to our credentials.
+    pub(crate) fn on_failure(&mut self, refusal: Option<ServerError>) -> Verdict {
+        let Some(entry) = self.entries.get_mut(self.current) else { return Verdict::GiveUp };
+        entry.failures = entry.failures.saturating_add(1);
+        // The same credentials will not be accepted the third time either.
+        if refusal.is_some() && entry.refusal == refusal && !self.options.keep_trying_after_refusal
+        {
+            return Verdict::GiveUp;
+        }
+        entry.refusal = refusal;
+        if self.options.max_attempts.is_some_and(|most| entry.failures >= most) {
+            self.entries.remove(self.current);
+            if self.entries.is_empty() {
+                return Verdict::GiveUp;
+            }
+            self.current = self.current.checked_sub(1).unwrap_or(self.entries.len() - 1);
+        }
+        let (rounds, within) =
+            (self.failures / self.entries.len(), self.failures % self.entries.len());
+        self.failures += 1;
+        Verdict::Next { rounds: u32::try_from(rounds).unwrap_or(u32::MAX), waits: within == 0 }
+    }
+
+    /// True if every server has failed since a connection stood.
+    pub(crate) fn have_all_failed(&self) -> bool {
+        self.failures >= self.entries.len()
+    }
+
+    /// The connected server says that these are in its cluster. Returns those that are new; those that it told of before and does not any
+    /// more are forgotten.
+    pub(crate) fn discover(&mut self, connect_urls: &[String]) -> Vec<String> {
+        if self.options.ignore_discovered || connect_urls.is_empty() {
+            return Vec::new();
+        }
+        let Some(here) = self.entries.get(self.current).map(|entry| entry.url.clone()) else {
+            return Vec::new();
+        };
+        let told: Vec<_> = connect_urls
+            .iter()
+            .take(self.options.most)
+            .filter_map(|text| ServerUrl::parse(text).ok())
+            .map(|url| url.as_discovered_by(&here))
+            .collect();
+        self.entries.retain(|entry| {
+            !entry.discovered
+                || entry.url.is_same_place(&here)
+                || told.iter().any(|url| url.is_same_place(&entry.url))
+        });
+        let mut fresh: Vec<ServerUrl> = Vec::new();
+        for url in told {
+            let room = self.entries.len() + fresh.len() < self.options.most;
+            if room && !self.urls().chain(&fresh).any(|known| known.is_same_place(&url)) {
+                fresh.push(url);
+            }
+        }
+        if !self.options.keep_order {
+            fastrand::shuffle(&mut fresh);
+        }
+        let told = fresh.iter().map(ToString::to_string).collect();
+        self.entries.extend(fresh.into_iter().map(|url| Entry::new(url, true)));
+        // Its place may have changed.
+        let current = self.entries.iter().position(|entry| entry.url.is_same_place(&here));
+        self.current = current.unwrap_or(0);
+        told
+    }
+}
+
+impl Entry {
+    fn new(url: ServerUrl, discovered: bool) -> Self {
+        Self { url, discovered, failures: 0, refusal: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pool(urls: &[&str], change: impl FnOnce(&mut PoolOptions)) -> Pool {
+        let mut options = PoolOptions { keep_order: true, ..PoolOptions::default() };
+        change(&mut options);
+        Pool::new(urls.iter().map(|url| ServerUrl::parse(url).unwrap()).collect(), options)
+    }
+
+    fn hosts(pool: &Pool) -> Vec<String> {
+        pool.urls().map(|url| url.host.clone()).collect()
+    }
+
+    fn next(pool: &mut Pool) -> String {
+        pool.next().unwrap().host.clone()
+    }
+
+    fn told(hosts: &[&str]) -> Vec<String> {
+        hosts.iter().map(|host| format!("{host}:4222")).collect()
+    }
+
+    #[test]
+    fn servers_are_tried_in_turn_and_only_a_round_waits() {
+        let mut pool = pool(&["a", "b"], |_| ());
+        for (host, rounds, waits) in
+            [("a", 0, true), ("b", 0, false), ("a", 1, true), ("b", 1, false)]
+        {
+            assert_eq!(next(&mut pool), host);
+            assert_eq!(pool.on_failure(None), Verdict::Next { rounds, waits });
+        }
+        assert!(pool.have_all_failed());
+        assert_eq!(next(&mut pool), "a");
+        pool.on_ready();
+        pool.on_steady_end();
+        assert_eq!(pool.on_failure(None), Verdict::Next { rounds: 0, waits: true });
+        assert_eq!(next(&mut pool), "b", "not the one that was just lost");
+    }
+
+    #[test]
+    fn a_server_that_fails_too_often_is_left_out() {
+        let mut pool = pool(&["a", "b"], |options| options.max_attempts = Some(2));
+        for _ in 0..3 {
+            pool.next();
+            assert_ne!(pool.on_failure(None), Verdict::GiveUp);
+        }
+        assert_eq!(hosts(&pool), ["b"]);
+        assert_eq!(next(&mut pool), "b");
+        assert_eq!(pool.on_failure(None), Verdict::GiveUp);
+        assert!(pool.next().is_none());
+    }
+
+    #[test]
+    fn the_same_refusal_of_one_server_twice_is_the_end() {
+        let refusal = || Some(ServerError::AuthorizationViolation);
+        let mut one = pool(&["a", "b"], |_| ());
+        for _ in 0..2 {
+            one.next();
+            assert_ne!(
+                one.on_failure(refusal()),
+                Verdict::GiveUp,
+                "another server may say something else"
+            );
+        }
+        one.next();
+        assert_ne!(one.on_failure(Some(ServerError::AuthenticationExpired)), Verdict::GiveUp);
+        one.next();
+        assert_eq!(one.on_failure(refusal()), Verdict::GiveUp);
+        let mut other = pool(&["a"], |options| options.keep_trying_after_refusal = true);
+        for _ in 0..5 {
+            other.next();
+            assert_ne!(other.on_failure(refusal()), Verdict::GiveUp);
+        }
+    }
+
+    #[test]
+    fn discovered_servers_come_and_go_with_what_is_told() {
+        let mut pool = pool(&["a", "b"], |_| ());
+        next(&mut pool);
+        pool.on_ready();
+        assert_eq!(pool.discover(&told(&["a", "c", "d"])), ["nats://c:4222", "nats://d:4222"]);
+        assert_eq!(hosts(&pool), ["a", "b", "c", "d"]);
+        assert_eq!(pool.discover(&told(&["d", "e"])), ["nats://e:4222"]);
+        assert_eq!(hosts(&pool), ["a", "b", "d", "e"], "those the user gave stay");
+        assert!(pool.discover(&[]).is_empty());
+        assert_eq!(hosts(&pool).len(), 4, "a server alone tells of none");
+        assert_eq!(next(&mut pool), "b");
+        assert_eq!(next(&mut pool), "d");
+        pool.on_ready();
+        assert!(pool.discover(&told(&["x"])).contains(&"nats://x:4222".into()));
+        assert_eq!(hosts(&pool), ["a", "b", "d", "x"], "the one we are connected to stays");
+    }
+
+    #[test]
+    fn a_server_that_tells_of_very_many_is_believed_so_far() {
+        let mut pool = pool(&["a"], |options| options.most = 10);
+        next(&mut pool);
+        let many: Vec<_> =
+            (0..40_000).map(|n| format!("10.0.{}.{}:4222", n / 256, n % 256)).collect();
+        pool.discover(&many);
+        assert_eq!(hosts(&pool).len(), 10);
+        pool.discover(&["not a url".into(), "http://x".into(), String::new()]);
+        assert_eq!(hosts(&pool), ["a"]);
+    }
+
+    #[test]
+    fn what_discovered_servers_inherit() {
+        let mut pool = pool(&["tls://user:secret@name.example"], |_| ());
+        next(&mut pool);
+        pool.discover(&told(&["10.0.0.2"]));
+        let url = pool.next().unwrap();
+        assert_eq!((url.host.as_str(), url.tls), ("10.0.0.2", true));
+        assert_eq!(
+            url.tls_host(),
+            "name.example",
+            "the name that the user gave is the one to verify"
+        );
+        assert!(
+            matches!(&url.auth, jetlane_proto::Auth::UserPassword { user, .. } if user == "user")
+        );
+    }
+
+    #[test]
+    fn users_may_choose() {
+        let mut pool = pool(&["a", "b", "c"], |options| {
+            options.choose =
+                Some(std::sync::Arc::new(|urls| urls.iter().position(|url| url.host == "c")));
+        });
+        assert_eq!(next(&mut pool), "c");
+        assert_eq!(next(&mut pool), "c");
+    }
+}

@@ -1,0 +1,227 @@
+//! What happens when a connection is lost, and until the next one stands.
+
+use std::mem;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use super::dial::{self, Found};
+use super::link::{Link, Way};
+use super::pool::Verdict;
+use super::{Barrier, Reactor};
+use crate::error::LinkError;
+use crate::outbox::Command;
+use crate::sink::{Unsent, keep_publishes};
+use crate::stats::State;
+use crate::{Event, FlushError, ServerUrl};
+
+/// A connection that stood this long was a good one: the next attempt comes at once again.
+const STEADY: Duration = Duration::from_secs(5);
+
+impl Reactor {
+    /// The link is lost: settles what died with it, and plans the next attempt.
+    pub(super) fn lost(&mut self, error: LinkError) {
+        let Some(mut link) = self.link.take() else { return };
+        link.shut(&self.poll);
+        let lifted = mem::take(&mut link.lifted);
+        if link.is_finished() {
+            // We ended it, and the server has read to the end: nothing is lost. The close tells all who still wait.
+            self.end_turn_of_sinks();
+            self.lift(lifted);
+            return;
+        }
+        if link.is_ready() {
+            link.output.keep_unwritten(error.blames_a_frame(), &mut self.backlog);
+        }
+        // What the last read brought before it failed is handed on as well.
+        self.end_turn_of_sinks();
+        self.lift(lifted);
+        if link.is_ready() {
+            self.disconnect(&mut link);
+            // A server that takes us and drops us at once is to be tried as rarely as one that does not take us.
+            if link.age(self.now) >= STEADY {
+                self.pool.on_steady_end();
+            }
+            let (server, reason) = (link.server.to_string(), error.to_string());
+            self.shared.emit(&Event::Disconnected { server, reason });
+            self.plan(Some(link.address), error);
+        } else {
+            self.failed(&link.server, Some(link.address), error);
+        }
+    }
+
+    /// A connection to `server` did not come to be.
+    fn failed(&mut self, server: &ServerUrl, address: Option<SocketAddr>, error: LinkError) {
+        let (server, reason) = (server.to_string(), error.to_string());
+        self.shared.emit(&Event::ConnectFailed { server, reason });
+        self.plan(address, error);
+    }
+
+    /// Plans the next attempt.
+    fn plan(&mut self, address: Option<SocketAddr>, error: LinkError) {
+        let reason = error.to_string();
+        self.shared.tell_error(&reason);
+        if !self.addresses.is_empty() {
+            // The same server by another address.
+            self.retry_at = Some(self.now);
+            return;
+        }
+        self.server = None;
+        let verdict = self.pool.on_failure(error.refusal().cloned());
+        let has_failed = verdict == Verdict::GiveUp || self.pool.have_all_failed();
+        match self.first.take_if(|_| has_failed) {
+            Some(first) if self.options.retry_first && verdict != Verdict::GiveUp => {
+                first.resolve(Ok(()));
+            }
+            Some(first) => {
+                let timeout = self.options.session.handshake_timeout;
+                first.resolve(Err(error.into_connect_error(address, timeout)));
+                return self.shared.outbox.close(self.now);
+            }
+            None => {}
+        }
+        match verdict {
+            Verdict::GiveUp => self.shared.outbox.close(self.now),
+            Verdict::Next { rounds, waits } => {
+                let wait = if waits { self.wait_before(rounds) } else { Duration::ZERO };
+                self.retry_at = Some(self.now + wait);
+            }
+        }
+    }
+
+    fn wait_before(&self, rounds: u32) -> Duration {
+        match &self.options.hooks.delay {
+            Some(delay) => delay(rounds).min(super::LONGEST_SLEEP * 60),
+            None => self.options.backoff.delay(rounds, fastrand::u32(..)),
+        }
+    }
+
+    /// The user wants another connection.
+    pub(super) fn force_reconnect(&mut self) {
+        self.pool.on_steady_end();
+        match self.link {
+            Some(_) => self.lost(LinkError::Forced),
+            None if self.search.is_none() => self.retry_at = Some(self.now),
+            None => {}
+        }
+    }
+
+    /// Settles what died with a connection that stood. While the outbox is locked nobody can publish, so what is in it or
+    /// in the backlog now is exactly what will still be sent.
+    fn disconnect(&mut self, link: &mut Link) {
+        self.shared.counters.set_state(State::Reconnecting);
+        let mut broken: Vec<Barrier> = link.session.take_flushes().collect();
+        {
+            let mut outbox = self.shared.outbox.lock();
+            let queued = mem::take(&mut outbox.bytes);
+            if self.options.limits.reconnect_bytes > 0 {
+                keep_publishes(&mut self.backlog, &queued);
+            } else {
+                // Nothing waits for the next connection, and whoever asked for an answer learns of it now.
+                self.backlog.clear();
+            }
+            self.routes.disconnected(&mut Unsent { bytes: &mut self.backlog });
+            outbox.held_back = self.backlog.len();
+            self.shared.outbox.set_connected(&mut outbox, false);
+            // What was written before them may be lost, so barriers that were set up by now are broken.
+            let (failed, commands): (Vec<_>, Vec<_>) = mem::take(&mut outbox.commands)
+                .into_iter()
+                .partition(|command| matches!(command, Command::Barrier(_)));
+            outbox.commands = commands;
+            broken.extend(failed.into_iter().filter_map(|command| match command {
+                Command::Barrier(barrier) => Some(barrier),
+                _ => None,
+            }));
+        }
+        // Waking others only now: they may want the outbox.
+        self.end_turn_of_sinks();
+        for barrier in broken {
+            if let Some(more) = barrier.break_off(FlushError::Disconnected) {
+                self.pass(more);
+            }
+        }
+    }
+
+    /// When there is something to do for the next connection.
+    pub(super) fn next_dial(&self) -> Option<Instant> {
+        self.search.as_ref().map(|search| search.deadline).or(self.retry_at)
+    }
+
+    /// Goes on with connecting, if it is time.
+    pub(super) fn keep_dialing(&mut self) {
+        if let Some(found) = self.search.as_ref().and_then(|search| search.look(self.now)) {
+            self.search = None;
+            self.on_found(found);
+        }
+        if self.retry_at.is_some_and(|at| self.now >= at) {
+            self.retry_at = None;
+            match self.addresses.pop() {
+                Some(address) => self.try_address(address),
+                None => self.try_next_server(),
+            }
+        }
+    }
+
+    fn try_next_server(&mut self) {
+        let Some(server) = self.pool.next().cloned() else {
+            return self.shared.outbox.close(self.now);
+        };
+        self.server = Some(server.clone());
+        if let Some(address) = dial::literal_address(&server, &self.options.hooks) {
+            return self.try_address(address);
+        }
+        let deadline =
+            self.now + self.options.session.handshake_timeout.min(super::LONGEST_SLEEP * 60);
+        match dial::search(&server, &self.options.hooks, &self.shared, deadline) {
+            Ok(search) => self.search = Some(search),
+            Err(source) => {
+                let host = server.host.clone();
+                self.failed(&server, None, LinkError::Resolve { host, source });
+            }
+        }
+    }
+
+    fn on_found(&mut self, found: std::io::Result<Found>) {
+        let Some(server) = self.server.clone() else { return };
+        match found {
+            Ok(Found::Addresses(mut addresses)) => {
+                dial::arrange(&mut addresses, self.options.socket.addresses);
+                addresses.reverse();
+                self.addresses = addresses;
+                self.retry_at = Some(self.now);
+            }
+            Ok(Found::Socket(socket)) => {
+                let made = socket.set_nonblocking(true).and_then(|()| socket.peer_addr());
+                match made {
+                    Ok(address) => self.open(address, Ok(mio::net::TcpStream::from_std(socket))),
+                    Err(error) => self.failed(&server, None, LinkError::Dial(error)),
+                }
+            }
+            Err(source) if self.options.hooks.dial.is_some() => {
+                self.failed(&server, None, LinkError::Dial(source));
+            }
+            Err(source) => {
+                let host = server.host.clone();
+                self.failed(&server, None, LinkError::Resolve { host, source });
+            }
+        }
+    }
+
+    fn try_address(&mut self, address: SocketAddr) {
+        let socket = dial::connect(address, &self.options.socket);
+        self.open(address, socket);
+    }
+
+    /// Goes on over a socket that is being connected to the current server.
+    fn open(&mut self, address: SocketAddr, socket: std::io::Result<mio::net::TcpStream>) {
+        let Some(server) = self.server.clone() else { return };
+        self.links += 1;
+        let opened = socket.and_then(|socket| {
+            let way = Way { server: server.clone(), address, socket };
+            Link::open(&self.poll, way, &self.options, self.links, self.now)
+        });
+        match opened {
+            Ok(link) => self.link = Some(link),
+            Err(error) => self.failed(&server, Some(address), error.into()),
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! The socket of a link, plain or with TLS.
+
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::net::Shutdown;
+
+use mio::net::TcpStream;
+
+use crate::tls::{TlsError, TlsStream};
+
+/// Reads and writes bytes, and never waits.
+#[derive(Debug)]
+pub(crate) struct Wire {
+    pub(crate) socket: TcpStream,
+    tls: Option<TlsStream>,
+}
+
+impl Wire {
+    pub(crate) fn new(socket: TcpStream) -> Self {
+        Self { socket, tls: None }
+    }
+
+    /// From now on all goes through TLS.
+    pub(crate) fn begin_tls(&mut self, tls: TlsStream) {
+        self.tls = Some(tls);
+    }
+
+    pub(crate) fn has_tls(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// True while bytes that were taken wait for the socket.
+    pub(crate) fn wants_write(&self) -> bool {
+        self.tls.as_ref().is_some_and(TlsStream::wants_write)
+    }
+
+    /// Why TLS has failed, if it has.
+    pub(crate) fn take_tls_error(&mut self) -> Option<TlsError> {
+        self.tls.as_mut()?.take_error()
+    }
+
+    /// Says that nothing more will come. What the peer still sends can be read.
+    pub(crate) fn finish(&mut self) {
+        if let Some(tls) = &mut self.tls {
+            tls.finish(&mut self.socket);
+        }
+        // It can only fail on a socket that is gone, which the next read finds out.
+        let _ = self.socket.shutdown(Shutdown::Write);
+    }
+}
+
+impl Read for Wire {
+    #[inline]
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match &mut self.tls {
+            None => self.socket.read(buffer),
+            Some(tls) => tls.read(&mut self.socket, buffer),
+        }
+    }
+}
+
+impl Write for Wire {
+    #[inline]
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match &mut self.tls {
+            None => self.socket.write(bytes),
+            Some(tls) => tls.write(&mut self.socket, bytes),
+        }
+    }
+
+    #[inline]
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        match &mut self.tls {
+            None => self.socket.write_vectored(slices),
+            Some(tls) => {
+                let mut taken = 0;
+                for slice in slices {
+                    match tls.write(&mut self.socket, slice) {
+                        Ok(count) => {
+                            taken += count;
+                            if count < slice.len() {
+                                break;
+                            }
+                        }
+                        Err(error) if error.kind() == ErrorKind::WouldBlock && taken > 0 => break,
+                        Err(error) => return Err(error),
+                    }
+                }
+                Ok(taken)
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match &mut self.tls {
+            None => Ok(()),
+            Some(tls) => tls.flush(&mut self.socket),
+        }
+    }
+}
