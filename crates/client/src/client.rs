@@ -1,11 +1,13 @@
 use std::fmt;
+use std::iter::Peekable;
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use jetlane_proto::encode::HeaderLenError;
 use jetlane_proto::{AsSubject, HeaderBlock, Limits, ServerInfo, SubjectError, encode};
-use jetlane_ring::{Full, PendingRing, RingConfig};
+use jetlane_ring::Full;
 
 use crate::outbox::Command;
 use crate::pending::{Pending, pending};
@@ -14,9 +16,9 @@ use crate::request::{Request, Requests};
 use crate::shared::{Driver, Shared};
 use crate::stats::{State, Stats};
 use crate::{
-    CloseError, ConnectError, ConnectOptions, Containment, Events, FlushError, Inbox, PublishError,
-    RequestError, ServerUrl, SinkHandle, SubmitError, Subscribe, SubscribeError, Subscription,
-    UrlError, later,
+    BatchError, CloseError, ConnectError, ConnectOptions, Containment, Events, FlushError, Inbox,
+    MessageRef, PublishError, RequestError, RequestMany, ServerUrl, SinkHandle, SubmitError,
+    Subscribe, SubscribeError, Subscription, UrlError, later,
 };
 
 /// How long the last handle's drop lets queued frames be written, in the background.
@@ -124,6 +126,76 @@ impl Client {
         })?)
     }
 
+    /// Queues many messages, as many as fit at once under one lock: the fastest way to publish what is at hand already. Waits for room as
+    /// [`Client::publish`] does.
+    ///
+    /// # Errors
+    /// [`BatchError`] says which message was the first that was not queued; those before it were, and none behind it.
+    pub fn publish_batch<S: AsSubject, P: AsRef<[u8]>>(
+        &self,
+        messages: impl IntoIterator<Item = (S, P)>,
+    ) -> Result<usize, BatchError> {
+        let mut messages = messages.into_iter().peekable();
+        let mut queued = 0;
+        while let Some((subject, payload)) = messages.next() {
+            self.publish_with_more(&subject, payload.as_ref(), &mut messages, &mut queued)
+                .map_err(|error| BatchError { queued, error })?;
+        }
+        Ok(queued)
+    }
+
+    /// Queues a message, and of `more` those that fit and are in order.
+    fn publish_with_more<S: AsSubject, P: AsRef<[u8]>>(
+        &self,
+        subject: &S,
+        payload: &[u8],
+        more: &mut Peekable<impl Iterator<Item = (S, P)>>,
+        queued: &mut usize,
+    ) -> Result<(), PublishError> {
+        let subject = subject.as_subject()?;
+        self.check_size(payload.len())?;
+        let most = self.max_payload();
+        let outbox = &self.shared().outbox;
+        let len = frame_len(subject, payload.len());
+        let mut encode = |out: &mut Vec<u8>, room: usize| {
+            let start = out.len();
+            encode::publish(out, subject.as_bytes(), b"", payload);
+            let mut count = 1;
+            let fits = |(subject, payload): &(S, P), used: usize| {
+                let size = payload.as_ref().len();
+                let good = subject
+                    .as_subject()
+                    .is_ok_and(|subject| used + frame_len(subject, size) <= room);
+                good && size <= most
+            };
+            while let Some((subject, payload)) = more.next_if(|next| fits(next, out.len() - start))
+            {
+                if let Ok(subject) = subject.as_subject() {
+                    encode::publish(out, subject.as_bytes(), b"", payload.as_ref());
+                    count += 1;
+                }
+            }
+            Ok::<_, PublishError>((count, count as u64))
+        };
+        *queued += self.submit_with(len, || outbox.try_submit_many(len, &mut encode))?;
+        Ok(())
+    }
+
+    /// Answers `request`: publishes to its reply subject.
+    ///
+    /// # Errors
+    /// [`PublishError`], with [`PublishError::NoReply`] if it wants no answer; nothing is sent then.
+    pub fn respond<'a>(
+        &self,
+        request: impl Into<MessageRef<'a>>,
+        payload: impl AsRef<[u8]>,
+    ) -> Result<(), PublishError> {
+        let reply = request.into().reply().ok_or(PublishError::NoReply)?;
+        // A reply subject comes from whoever published: it is checked as any other.
+        let subject = std::str::from_utf8(reply).map_err(|_| PublishError::NoReply)?;
+        self.publish(subject, payload)
+    }
+
     /// Sends a request and returns what waits for its first reply; `timeout` bounds the wait.
     ///
     /// # Errors
@@ -136,8 +208,41 @@ impl Client {
     ) -> Result<Request, RequestError> {
         let (subject, payload) =
             (subject.as_subject().map_err(PublishError::from)?, payload.as_ref());
-        self.check_size(payload.len())?;
+        self.ask(subject, payload.len(), timeout, |out, reply| {
+            encode::publish(out, subject.as_bytes(), reply, payload);
+            Ok(())
+        })
+    }
+
+    /// As [`Client::request`], with headers.
+    ///
+    /// # Errors
+    /// [`RequestError`] if it could not be queued; nothing is sent then.
+    pub fn request_with(
+        &self,
+        subject: impl AsSubject,
+        headers: &impl HeaderBlock,
+        payload: impl AsRef<[u8]>,
+        timeout: Duration,
+    ) -> Result<Request, RequestError> {
+        let (subject, payload) =
+            (subject.as_subject().map_err(PublishError::from)?, payload.as_ref());
+        self.ask(subject, headers.encoded_len() + payload.len(), timeout, |out, reply| {
+            encode::publish_with_headers(out, subject.as_bytes(), reply, headers, payload)
+        })
+    }
+
+    /// Sends a request of `size` bytes that `encode` writes, given the reply subject.
+    fn ask(
+        &self,
+        subject: &str,
+        size: usize,
+        timeout: Duration,
+        encode: impl Fn(&mut Vec<u8>, &[u8]) -> Result<(), HeaderLenError>,
+    ) -> Result<Request, RequestError> {
+        self.check_size(size)?;
         let requests = self.requests();
+        requests.check_inbox()?;
         // Where the replies are read nobody can wait for them.
         let wait = match self.is_reactor_thread() {
             true => Duration::ZERO,
@@ -145,23 +250,33 @@ impl Client {
         };
         let deadline = later(Instant::now(), wait);
         loop {
-            let claimed = self.submit(frame_len(subject, payload.len()), |out| {
-                let claim = requests.ring.claim(Requests::patience(timeout))?;
+            let claimed = self.submit(frame_len(subject, size), |out| {
+                let claim =
+                    requests.ring.claim(Requests::patience(timeout)).map_err(NotAsked::Full)?;
                 let reply = requests.inbox.subject(claim.token());
-                encode::publish(out, subject.as_bytes(), reply.as_bytes(), payload);
-                Ok::<_, Full>(claim.into_ticket())
+                requests.note(claim.token(), subject.as_bytes());
+                encode(out, reply.as_bytes()).map_err(NotAsked::Headers)?;
+                Ok(claim.into_ticket())
             });
             match claimed {
                 Ok(ticket) => return Ok(Requests::into_request(ticket)),
                 Err(SubmitError::Full) => return Err(PublishError::Full.into()),
                 Err(SubmitError::Disconnected) => return Err(PublishError::Disconnected.into()),
                 Err(SubmitError::Closed) => return Err(PublishError::Closed.into()),
-                Err(SubmitError::Encode(_)) if Instant::now() >= deadline => {
+                Err(SubmitError::Encode(NotAsked::Headers(error))) => {
+                    return Err(PublishError::from(error).into());
+                }
+                Err(SubmitError::Encode(NotAsked::Full(_))) if Instant::now() >= deadline => {
                     return Err(RequestError::TooMany);
                 }
-                Err(SubmitError::Encode(why)) => requests.ring.wait_for_room(why),
+                Err(SubmitError::Encode(NotAsked::Full(why))) => requests.ring.wait_for_room(why),
             }
         }
+    }
+
+    /// Begins a request that may have many replies: see [`RequestMany`].
+    pub fn request_many<'a>(&'a self, subject: &'a str, payload: &'a [u8]) -> RequestMany<'a> {
+        RequestMany::new(self, subject, payload)
     }
 
     /// Subscribes to `filter` with a bounded queue; [`Client::subscription`] has the other ways.
@@ -346,9 +461,20 @@ impl Client {
         len: usize,
         mut encode: impl FnMut(&mut Vec<u8>) -> Result<R, E>,
     ) -> Result<R, SubmitError<E>> {
+        let shared = self.shared();
+        self.submit_with(len, || shared.outbox.try_submit(len, &mut encode))
+    }
+
+    /// Tries until there is room.
+    #[inline]
+    fn submit_with<R, E>(
+        &self,
+        len: usize,
+        mut attempt: impl FnMut() -> Result<R, SubmitError<E>>,
+    ) -> Result<R, SubmitError<E>> {
         let mut deadline = None;
         loop {
-            match self.try_submit(len, &mut encode) {
+            match attempt() {
                 Err(SubmitError::Full) => {
                     if self.is_reactor_thread() {
                         return Err(SubmitError::Full);
@@ -359,7 +485,12 @@ impl Client {
                         return Err(SubmitError::Full);
                     }
                 }
-                other => return other,
+                other => {
+                    if other.is_ok() {
+                        self.shared().wake();
+                    }
+                    return other;
+                }
             }
         }
     }
@@ -398,9 +529,7 @@ impl Client {
     fn requests(&self) -> &Requests {
         self.handle.requests.get_or_init(|| {
             let window = self.limits().requests.min(Inbox::SLOTS / 2);
-            // Replies that nobody has taken yet must not keep others from asking.
-            let ring = PendingRing::new(RingConfig { capacity: window * 2, window });
-            let requests = Requests::new(self.new_inbox(), ring);
+            let requests = Requests::new(self.new_inbox(), window);
             let inbox = requests.inbox.filter();
             if let Ok(handle) = self.subscription(&inbox).inbox_sink(requests.sink()) {
                 // The inbox lives as long as the connection, and must not keep it open.
@@ -409,6 +538,12 @@ impl Client {
             requests
         })
     }
+}
+
+/// Why a request was not encoded.
+enum NotAsked {
+    Full(Full),
+    Headers(HeaderLenError),
 }
 
 /// About how long the frame of a publish is; what counts is the payload.

@@ -147,9 +147,20 @@ pub enum PublishError {
     /// The connection was closed.
     #[error("the connection is closed")]
     Closed,
-    /// The message to respond to wants no reply.
-    #[error("the message has no reply subject, so nothing can be sent back")]
+    /// The message to respond to has no reply subject, or one that is not UTF-8.
+    #[error("the message has no reply subject that can be answered")]
     NoReply,
+}
+
+/// Why a batch was not queued to its end.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("message {queued} of the batch was not queued: {error}")]
+pub struct BatchError {
+    /// How many were queued: those before the one that failed.
+    pub queued: usize,
+    /// What was wrong with that one.
+    #[source]
+    pub error: PublishError,
 }
 
 /// Why nothing was put into the outbox: by the layers above, which encode their own frames.

@@ -38,6 +38,7 @@ mod pending;
 mod queue;
 mod reactor;
 mod request;
+mod request_many;
 mod shared;
 mod sids;
 mod sink;
@@ -59,7 +60,8 @@ pub use client::Client;
 pub use contain::Containment;
 pub use credentials::CredentialsError;
 pub use error::{
-    CloseError, ConnectError, FlushError, PublishError, RequestError, SubmitError, SubscribeError,
+    BatchError, CloseError, ConnectError, FlushError, PublishError, RequestError, SubmitError,
+    SubscribeError,
 };
 pub use event::{Event, Events};
 pub use inbox::{Inbox, ReplySubject};
@@ -74,6 +76,7 @@ pub use options::{AddressOrder, ConnectOptions, Idle};
 pub use pending::Pending;
 pub use queue::{Overflow, QueueStats};
 pub use request::Request;
+pub use request_many::{Replies, RequestMany};
 pub use sink::{CloseReason, Out, Sink, Unsent};
 pub use stats::{State, Stats};
 pub use subscribe::Subscribe;

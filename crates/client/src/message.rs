@@ -147,6 +147,18 @@ impl Message {
     }
 }
 
+impl<'a> From<&'a Message> for MessageRef<'a> {
+    fn from(message: &'a Message) -> Self {
+        message.as_message_ref()
+    }
+}
+
+impl<'a> From<&MessageRef<'a>> for MessageRef<'a> {
+    fn from(message: &MessageRef<'a>) -> Self {
+        *message
+    }
+}
+
 impl fmt::Debug for MessageRef<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Message")

@@ -105,12 +105,23 @@ impl Outbox {
         self.state.lock()
     }
 
-    /// Lets `encode` append frames of about `len` bytes, if there is room.
+    /// Lets `encode` append the frames of a message, of about `len` bytes, if there is room.
     #[inline]
     pub(crate) fn try_submit<R, E>(
         &self,
         len: usize,
         encode: impl FnOnce(&mut Vec<u8>) -> Result<R, E>,
+    ) -> Result<R, SubmitError<E>> {
+        self.try_submit_many(len, |bytes, _| Ok((encode(bytes)?, 1)))
+    }
+
+    /// Lets `encode` append frames, at least one of about `len` bytes, if there is room: as many as fit into the bytes it is told. It
+    /// says how many messages it has appended.
+    #[inline]
+    pub(crate) fn try_submit_many<R, E>(
+        &self,
+        len: usize,
+        encode: impl FnOnce(&mut Vec<u8>, usize) -> Result<(R, u64), E>,
     ) -> Result<R, SubmitError<E>> {
         let mut state = self.state.lock();
         if state.closing.is_some() {
@@ -123,11 +134,12 @@ impl Outbox {
                 SubmitError::Full
             });
         }
+        let room = state.limit.saturating_sub(state.bytes.len() + state.held_back);
         let mut frames = Frames { len: state.bytes.len(), bytes: &mut state.bytes };
-        let result = encode(frames.bytes).map_err(SubmitError::Encode)?;
+        let (result, messages) = encode(frames.bytes, room).map_err(SubmitError::Encode)?;
         frames.len = frames.bytes.len();
         drop(frames);
-        state.published += 1;
+        state.published += messages;
         Ok(result)
     }
 

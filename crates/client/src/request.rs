@@ -1,10 +1,13 @@
 use std::future::Future;
+use std::hash::Hasher;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use jetlane_ring::{Completer, PendingRing, Ticket};
+use jetlane_ring::{Completer, PendingRing, RingConfig, Ticket, Token};
+use rustc_hash::FxHasher;
 
 use crate::sink::{CloseReason, Out, Sink, Unsent};
 use crate::{Arena, Inbox, Message, MessageRef, RequestError, Ticks};
@@ -43,11 +46,46 @@ impl Future for Request {
 pub(crate) struct Requests {
     pub(crate) inbox: Inbox,
     pub(crate) ring: Arc<PendingRing<Result<Message, RequestError>>>,
+    asked: Arc<Asked>,
+}
+
+/// What was asked, by the slots of the ring: so that a request that the server does not permit ends at once.
+#[derive(Debug)]
+struct Asked {
+    /// Hashes of subjects. Two subjects with one hash would end together; with 64 bits that can be borne.
+    subjects: Box<[AtomicU64]>,
+    /// Set when the server does not permit the inbox itself.
+    inbox_denied: AtomicBool,
+}
+
+impl Asked {
+    fn new(slots: u32) -> Self {
+        let subjects = (0..slots).map(|_| AtomicU64::new(0)).collect();
+        Self { subjects, inbox_denied: AtomicBool::new(false) }
+    }
+
+    fn note(&self, token: Token, subject: &[u8]) {
+        self.subjects[token.slot as usize].store(hash(subject), Relaxed);
+    }
+
+    fn is(&self, token: Token, subject: &[u8]) -> bool {
+        self.subjects[token.slot as usize].load(Relaxed) == hash(subject)
+    }
+}
+
+fn hash(subject: &[u8]) -> u64 {
+    let mut hasher = FxHasher::default();
+    hasher.write(subject);
+    hasher.finish()
 }
 
 impl Requests {
-    pub(crate) fn new(inbox: Inbox, ring: Arc<PendingRing<Result<Message, RequestError>>>) -> Self {
-        Self { inbox, ring }
+    /// A ring of `window` requests at a time.
+    pub(crate) fn new(inbox: Inbox, window: u32) -> Self {
+        // Replies that nobody has taken yet must not keep others from asking.
+        let capacity = window * 2;
+        let ring = PendingRing::new(RingConfig { capacity, window });
+        Self { inbox, ring, asked: Arc::new(Asked::new(capacity)) }
     }
 
     pub(crate) fn sink(&self) -> impl Sink + use<> {
@@ -55,9 +93,23 @@ impl Requests {
             inbox: self.inbox,
             ring: Arc::clone(&self.ring),
             completer: self.ring.completer(),
+            asked: Arc::clone(&self.asked),
             arena: Arena::new(),
             ticks: Ticks::new(TICK),
         }
+    }
+
+    /// Whether the server permits the inbox.
+    pub(crate) fn check_inbox(&self) -> Result<(), RequestError> {
+        match self.asked.inbox_denied.load(Relaxed) {
+            true => Err(RequestError::Denied { subject: self.inbox.filter() }),
+            false => Ok(()),
+        }
+    }
+
+    /// Writes a request down before it is sent.
+    pub(crate) fn note(&self, token: Token, subject: &[u8]) {
+        self.asked.note(token, subject);
     }
 
     /// Sweeps that a request with `timeout` survives.
@@ -75,6 +127,7 @@ struct ReplySink {
     inbox: Inbox,
     ring: Arc<PendingRing<Result<Message, RequestError>>>,
     completer: Completer<Result<Message, RequestError>>,
+    asked: Arc<Asked>,
     arena: Arena,
     ticks: Ticks,
 }
@@ -117,8 +170,36 @@ impl Sink for ReplySink {
         self.ticks.ticked(out.now());
     }
 
-    fn closed(&mut self, _: CloseReason) {
-        self.completer.fail_where(|_| true, || Err(RequestError::Closed));
+    fn publish_denied(&mut self, subject: &[u8]) {
+        let denied = || {
+            let subject = String::from_utf8_lossy(subject).into_owned();
+            Err(RequestError::Denied { subject })
+        };
+        match self.inbox.token(subject) {
+            // It is the reply subject that is not permitted.
+            Some(token) => {
+                let _ = self.completer.complete_and_retire(token, denied());
+            }
+            None => {
+                let asked = &self.asked;
+                self.completer.fail_where(|token| asked.is(token, subject), denied);
+            }
+        }
+    }
+
+    fn is_at_rest(&self) -> bool {
+        self.ring.in_flight() == 0
+    }
+
+    fn closed(&mut self, reason: CloseReason) {
+        let denied = reason == CloseReason::Denied;
+        self.asked.inbox_denied.store(denied, Relaxed);
+        let inbox = self.inbox;
+        let error = || match denied {
+            true => Err(RequestError::Denied { subject: inbox.filter() }),
+            false => Err(RequestError::Closed),
+        };
+        self.completer.fail_where(|_| true, error);
         self.completer.flush();
     }
 }

@@ -83,6 +83,12 @@ pub enum CloseReason {
     Drained,
     /// The server does not permit it to this user.
     Denied,
+    /// The time it was given is over.
+    TimedOut,
+    /// Nobody listens on the subject of the request that it waited for replies to.
+    NoResponders,
+    /// The connection was lost, and what it waited for with it.
+    Disconnected,
     /// The connection was closed.
     ConnectionClosed,
     /// The reactor died of a panic. A bug in jetlane, or in a sink.
