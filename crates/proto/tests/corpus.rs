@@ -7,12 +7,12 @@ use std::{fs, panic};
 
 #[test]
 fn any_bytes() {
-    replay("parser_bytes", fuzz_checks::check_bytes);
+    replay("parser_bytes", fuzz_checks::parser::check_bytes);
 }
 
 #[test]
 fn any_pieces() {
-    replay("parser_split", fuzz_checks::check_split);
+    replay("parser_split", fuzz_checks::parser::check_split);
 }
 
 /// Runs `check` on every file of the target's corpus, and names those that fail.
