@@ -15,6 +15,11 @@ fn any_pieces() {
     replay("parser_split", fuzz_checks::parser::check_split);
 }
 
+#[test]
+fn any_headers() {
+    replay("headers", fuzz_checks::headers::check);
+}
+
 /// Runs `check` on every file of the target's corpus, and names those that fail.
 fn replay(target: &str, check: fn(&[u8])) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(target);

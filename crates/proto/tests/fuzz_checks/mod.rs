@@ -2,7 +2,16 @@
 //! and next to it what is slow and obvious, for jetlane to agree with.
 #![allow(dead_code, reason = "each fuzz target calls one of the checks")]
 
+pub(crate) mod headers;
 pub(crate) mod parser;
 
+mod headers_slow;
 mod owned;
 mod parts;
+
+/// The texts that an input is made of where a check needs several: 0xFF, which no text has, stands between them.
+fn texts(data: &[u8]) -> Vec<String> {
+    data.split(|&byte| byte == 0xff)
+        .map(|text| String::from_utf8_lossy(text).into_owned())
+        .collect()
+}
