@@ -20,6 +20,11 @@ fn any_headers() {
     replay("headers", fuzz_checks::headers::check);
 }
 
+#[test]
+fn any_info() {
+    replay("info", fuzz_checks::info::check);
+}
+
 /// Runs `check` on every file of the target's corpus, and names those that fail.
 fn replay(target: &str, check: fn(&[u8])) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(target);

@@ -3,9 +3,11 @@
 #![allow(dead_code, reason = "each fuzz target calls one of the checks")]
 
 pub(crate) mod headers;
+pub(crate) mod info;
 pub(crate) mod parser;
 
 mod headers_slow;
+mod info_slow;
 mod owned;
 mod parts;
 
