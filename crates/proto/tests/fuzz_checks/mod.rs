@@ -5,11 +5,13 @@
 pub(crate) mod headers;
 pub(crate) mod info;
 pub(crate) mod parser;
+pub(crate) mod subjects;
 
 mod headers_slow;
 mod info_slow;
 mod owned;
 mod parts;
+mod subjects_slow;
 
 /// The texts that an input is made of where a check needs several: 0xFF, which no text has, stands between them.
 fn texts(data: &[u8]) -> Vec<String> {
