@@ -30,6 +30,11 @@ fn any_subjects() {
     replay("subjects", fuzz_checks::subjects::check);
 }
 
+#[test]
+fn any_session() {
+    replay("session_ops", fuzz_checks::session_ops::check);
+}
+
 /// Runs `check` on every file of the target's corpus, and names those that fail.
 fn replay(target: &str, check: fn(&[u8])) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(target);

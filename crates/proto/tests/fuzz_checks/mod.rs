@@ -5,12 +5,15 @@
 pub(crate) mod headers;
 pub(crate) mod info;
 pub(crate) mod parser;
+pub(crate) mod session_ops;
 pub(crate) mod subjects;
 
 mod headers_slow;
 mod info_slow;
+mod ops;
 mod owned;
 mod parts;
+mod session_model;
 mod subjects_slow;
 
 /// The texts that an input is made of where a check needs several: 0xFF, which no text has, stands between them.
