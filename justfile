@@ -18,7 +18,7 @@ demo *options:
 bench *filter:
     cargo bench -p jetlane-bench --bench pieces -- {{filter}}
 
-# one fuzz target (parser_bytes, parser_split) for some seconds; needs cargo-fuzz and a nightly toolchain
+# one fuzz target (see fuzz/README.md) for some seconds; needs cargo-fuzz and a nightly toolchain
 fuzz target="parser_bytes" seconds="60":
     cd fuzz && cargo +nightly fuzz run {{target}} -- -dict=nats.dict -max_total_time={{seconds}} -print_final_stats=1
 

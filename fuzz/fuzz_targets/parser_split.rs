@@ -4,4 +4,4 @@
 #[path = "../../crates/proto/tests/fuzz_checks/mod.rs"]
 mod fuzz_checks;
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz_checks::check_split(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz_checks::parser::check_split(data));

@@ -7,12 +7,32 @@ use std::{fs, panic};
 
 #[test]
 fn any_bytes() {
-    replay("parser_bytes", fuzz_checks::check_bytes);
+    replay("parser_bytes", fuzz_checks::parser::check_bytes);
 }
 
 #[test]
 fn any_pieces() {
-    replay("parser_split", fuzz_checks::check_split);
+    replay("parser_split", fuzz_checks::parser::check_split);
+}
+
+#[test]
+fn any_headers() {
+    replay("headers", fuzz_checks::headers::check);
+}
+
+#[test]
+fn any_info() {
+    replay("info", fuzz_checks::info::check);
+}
+
+#[test]
+fn any_subjects() {
+    replay("subjects", fuzz_checks::subjects::check);
+}
+
+#[test]
+fn any_session() {
+    replay("session_ops", fuzz_checks::session_ops::check);
 }
 
 /// Runs `check` on every file of the target's corpus, and names those that fail.
