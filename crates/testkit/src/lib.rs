@@ -27,6 +27,8 @@ mod guard;
 mod monitor;
 mod port;
 mod process;
+#[cfg(unix)]
+mod proxy;
 mod server;
 mod sha;
 mod tools;
@@ -37,5 +39,7 @@ pub use cluster::Cluster;
 pub use fetch::FetchError;
 pub use find::{FindError, ServerBinary, Source, Unusable, find_server};
 pub use process::StartError;
+#[cfg(unix)]
+pub use proxy::{Direction, End, Proxy};
 pub use server::{ReloadError, Server, ServerBuilder};
 pub use tools::CommandError;
