@@ -29,6 +29,10 @@ mod port;
 mod process;
 #[cfg(unix)]
 mod proxy;
+#[cfg(unix)]
+mod raw;
+#[cfg(unix)]
+mod scripted;
 mod server;
 mod sha;
 mod tools;
@@ -41,5 +45,9 @@ pub use find::{FindError, ServerBinary, Source, Unusable, find_server};
 pub use process::StartError;
 #[cfg(unix)]
 pub use proxy::{Direction, End, Proxy};
+#[cfg(unix)]
+pub use raw::{Publisher, RawSocket};
+#[cfg(unix)]
+pub use scripted::Scripted;
 pub use server::{ReloadError, Server, ServerBuilder};
 pub use tools::CommandError;
