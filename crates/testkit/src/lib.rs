@@ -39,7 +39,7 @@ mod tools;
 mod wait;
 mod wheel;
 
-pub use cluster::Cluster;
+pub use cluster::{Cluster, ClusterBuilder};
 pub use fetch::FetchError;
 pub use find::{FindError, ServerBinary, Source, Unusable, find_server};
 pub use process::StartError;

@@ -102,6 +102,11 @@ impl Process {
         self.child.id()
     }
 
+    /// How the server ended by itself, or `None` when it has not within `limit`.
+    pub(crate) fn wait_until_ended(&mut self, limit: Duration) -> io::Result<Option<ExitStatus>> {
+        wait::until(limit, || self.child.try_wait().transpose()).transpose()
+    }
+
     fn spawn(binary: &Path, folder: &Folder, options: &[OsString]) -> Result<Process, StartError> {
         let log = folder.open_log().map_err(StartError::system("open", &folder.log_file()))?;
         let mut command = Command::new(binary);
@@ -176,6 +181,14 @@ impl Process {
 
     pub(crate) fn hang_up(&self) {
         self.signal(rustix::process::Signal::HUP);
+    }
+
+    pub(crate) fn enter_lame_duck_mode(&self) {
+        self.signal(rustix::process::Signal::USR2);
+    }
+
+    pub(crate) fn terminate(&self) {
+        self.signal(rustix::process::Signal::TERM);
     }
 
     fn signal(&self, signal: rustix::process::Signal) {
