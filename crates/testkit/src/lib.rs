@@ -35,6 +35,8 @@ mod raw;
 mod scripted;
 mod server;
 mod sha;
+#[cfg(feature = "tls")]
+mod tls;
 mod tools;
 mod wait;
 mod wheel;
@@ -50,4 +52,6 @@ pub use raw::{Publisher, RawSocket};
 #[cfg(unix)]
 pub use scripted::Scripted;
 pub use server::{ReloadError, Server, ServerBuilder};
+#[cfg(feature = "tls")]
+pub use tls::{Certificates, Flaw, Identity};
 pub use tools::CommandError;

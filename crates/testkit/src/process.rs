@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::{self, Read as _};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -149,14 +149,15 @@ impl Drop for Process {
 fn greets(port: u16, folder: &Folder, mark: usize) -> bool {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let Ok(mut stream) = TcpStream::connect_timeout(&address, GREETING_LIMIT) else { return false };
+    // We say nothing, and say so: a server that wants the TLS handshake first gives up at once.
     let mut greeting = [0; 5];
     let read = stream
-        .set_read_timeout(Some(GREETING_LIMIT))
+        .shutdown(Shutdown::Write)
+        .and_then(|()| stream.set_read_timeout(Some(GREETING_LIMIT)))
         .and_then(|()| stream.read_exact(&mut greeting));
     match read {
         Ok(()) => greeting == *b"INFO ",
-        // A server that wants the TLS handshake first greets nobody in plain text; its log is all
-        // we have then.
+        // It greets nobody in plain text; its log is all we have then.
         Err(_) => folder.log_since(mark).contains("Server is ready"),
     }
 }
