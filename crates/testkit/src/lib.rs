@@ -19,6 +19,8 @@
 //! checked download.
 
 mod archive;
+#[cfg(feature = "auth")]
+mod auth;
 mod cluster;
 mod fetch;
 mod find;
@@ -41,6 +43,8 @@ mod tools;
 mod wait;
 mod wheel;
 
+#[cfg(feature = "auth")]
+pub use auth::{JwtUser, Nkey, Operator};
 pub use cluster::{Cluster, ClusterBuilder};
 pub use fetch::FetchError;
 pub use find::{FindError, ServerBinary, Source, Unusable, find_server};
