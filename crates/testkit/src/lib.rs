@@ -15,6 +15,10 @@
 //! tests may run at once. It is gone when its [`Server`] is dropped, and also when the process that
 //! started it dies without unwinding.
 //!
+//! For what a server on loopback never does by itself there are, on Unix, a `Proxy` that spoils
+//! what goes through it, a `Scripted` server that says anything, and a raw `Publisher`. The feature
+//! `tls` makes certificates, and `auth` makes operators, users and their keys.
+//!
 //! [`find_server`] decides which binary runs: `NATS_SERVER`, `PATH`, the cache, and at last a
 //! checked download.
 

@@ -180,8 +180,8 @@ impl Proxy {
         self.ask(move |traffic| traffic.record(index, direction).seen)
     }
 
-    /// How many bytes were forwarded on the newest connection; for a [`Proxy::cut_after`] that is to
-    /// hit it.
+    /// How many bytes were forwarded on the newest connection; for a [`Proxy::cut_after`] that is
+    /// to hit it.
     #[must_use]
     pub fn forwarded(&self, direction: Direction) -> u64 {
         self.ask(move |traffic| traffic.newest(direction).forwarded)

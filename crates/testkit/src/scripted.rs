@@ -15,7 +15,8 @@ pub struct Scripted {
 }
 
 impl Scripted {
-    /// The JSON of the INFO that [`Scripted::accept`] sends: a server with headers that takes 1 MiB.
+    /// The JSON of the INFO that [`Scripted::accept`] sends: of a server with headers that takes
+    /// 1 MiB.
     pub const INFO: &str =
         r#"{"server_id":"T","version":"2.15.1","proto":1,"headers":true,"max_payload":1048576}"#;
 

@@ -126,8 +126,8 @@ impl Server {
         }
     }
 
-    /// Waits until the server ends by itself, for 40 s at most. Then it is as if it had been killed:
-    /// it can be restarted.
+    /// Waits until the server ends by itself, for 40 s at most. Then it is as if it had been
+    /// killed: it can be restarted.
     ///
     /// # Errors
     ///

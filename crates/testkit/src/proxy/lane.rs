@@ -28,6 +28,8 @@ struct Piece {
     due: Instant,
     /// Empty for the end of the stream.
     bytes: Vec<u8>,
+    /// How many of them have been written.
+    written: usize,
 }
 
 /// What one direction of one connection has forwarded.
@@ -70,8 +72,8 @@ impl Lane {
 
     /// Reads once.
     pub(super) fn read(&mut self, mut from: &TcpStream, faults: &mut Faults) -> io::Result<()> {
-        let mut bytes = vec![0; READ_SIZE];
-        let count = match from.read(&mut bytes) {
+        let mut buffer = [0; READ_SIZE];
+        let count = match from.read(&mut buffer) {
             Ok(count) => count,
             Err(error) if is_passing(&error) => return Ok(()),
             // Who is gone after the last word has nothing more to say.
@@ -83,11 +85,10 @@ impl Lane {
         if self.finished {
             return Ok(());
         }
-        bytes.truncate(count);
-        let bytes = faults.spoil(bytes);
+        let bytes = faults.spoil(buffer[..count].to_vec());
         if self.source_ended || !bytes.is_empty() {
             self.held_bytes += bytes.len();
-            self.held.push_back(Piece { due: Instant::now() + faults.delay, bytes });
+            self.held.push_back(Piece { due: Instant::now() + faults.delay, bytes, written: 0 });
         }
         Ok(())
     }
@@ -103,17 +104,18 @@ impl Lane {
         if first.bytes.is_empty() {
             return self.finish(to);
         }
-        let size = faults.room(record.forwarded).min(first.bytes.len());
-        let count = match to.write(&first.bytes[..size]) {
+        let left = &first.bytes[first.written..];
+        let size = faults.room(record.forwarded).min(left.len());
+        let count = match to.write(&left[..size]) {
             Ok(count) => count,
             Err(error) if is_passing(&error) => return Ok(()),
             Err(error) => return Err(error),
         };
         let unseen = count.min(SEEN_LIMIT.saturating_sub(record.seen.len()));
-        record.seen.extend_from_slice(&first.bytes[..unseen]);
+        record.seen.extend_from_slice(&left[..unseen]);
         record.forwarded += count as u64;
-        first.bytes.drain(..count);
-        if first.bytes.is_empty() {
+        first.written += count;
+        if first.written == first.bytes.len() {
             self.held.pop_front();
         }
         self.held_bytes -= count;
