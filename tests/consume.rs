@@ -12,8 +12,7 @@ use jetlane_jetstream::{
     AckPolicy, ConsumerConfig, EndReason, Held, JetStream, JsMessage, Messages, Settle,
     StreamConfig, Taker,
 };
-use jetlane_testkit::{Cluster, Server};
-use jetlane_tests::proxy::Proxy;
+use jetlane_testkit::{Cluster, End, Proxy, Server};
 use jetlane_tests::stream::{
     all_acknowledged, handle_in_order, impatient_consumer, jetstream, publish_more,
     publish_numbers, with_stream,
@@ -263,7 +262,7 @@ fn a_message_is_acknowledged_after_its_messages_were_dropped() {
 #[test]
 fn a_stopped_consumption_takes_nothing_on_a_new_connection() {
     let (server, js) = with_stream();
-    let proxy = Proxy::start(&server);
+    let proxy = Proxy::start(server.port()).unwrap();
     let consumer = js.create_consumer("S", &ConsumerConfig::durable("C")).wait().unwrap();
     let through = JetStream::new(Client::connect(&proxy.url()).unwrap()).unwrap();
     let mut first = through.consume(&consumer).queued().unwrap();
@@ -272,7 +271,7 @@ fn a_stopped_consumption_takes_nothing_on_a_new_connection() {
     all_acknowledged(&js, 1);
     first.stop();
     through.client().flush().wait().unwrap();
-    proxy.cut();
+    proxy.cut(End::Fin);
     eventually("the connection is back", || {
         (through.client().stats().reconnects == 1).then_some(())
     });

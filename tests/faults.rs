@@ -1,7 +1,5 @@
 //! What must hold when peers misbehave, sockets stand still and connections die at the worst moment.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
@@ -11,47 +9,8 @@ use jetlane_client::{
     PublishError, RequestError, Sink, State,
 };
 use jetlane_jetstream::{JetStream, NotStored, StreamConfig, Unknown};
-use jetlane_testkit::Server;
+use jetlane_testkit::{Scripted, Server};
 use jetlane_tests::{DEADLINE, eventually};
-
-const INFO: &str =
-    r#"INFO {"server_id":"T","version":"2.15.1","proto":1,"headers":true,"max_payload":1048576} "#;
-
-/// A peer that does just what a test tells it to.
-struct Scripted {
-    listener: TcpListener,
-}
-
-impl Scripted {
-    fn new() -> Self {
-        Self { listener: TcpListener::bind("127.0.0.1:0").unwrap() }
-    }
-
-    fn url(&self) -> String {
-        format!("nats://{}", self.listener.local_addr().unwrap())
-    }
-
-    /// Accepts a client and goes through the handshake.
-    fn accept(&self) -> BufReader<TcpStream> {
-        self.accept_saying(INFO)
-    }
-
-    fn accept_saying(&self, info: &str) -> BufReader<TcpStream> {
-        let (mut socket, _) = self.listener.accept().unwrap();
-        socket.set_read_timeout(Some(DEADLINE)).unwrap();
-        write!(socket, "{info}\r\n").unwrap();
-        let mut socket = BufReader::new(socket);
-        while line(&mut socket) != "PING" {}
-        socket.get_mut().write_all(b"PONG\r\n").unwrap();
-        socket
-    }
-}
-
-fn line(socket: &mut BufReader<TcpStream>) -> String {
-    let mut line = String::new();
-    socket.read_line(&mut line).unwrap();
-    line.trim_end().into()
-}
 
 fn server() -> Server {
     Server::builder().without_jetstream().start().unwrap()
@@ -112,26 +71,18 @@ fn publishers_are_heard_while_a_sink_always_has_something_to_write() {
             out.publish(b"answer", b"", b"");
         }
     }
-    let peer = Scripted::new();
+    let peer = Scripted::start().unwrap();
     let url = peer.url();
     let (heard, published) = mpsc::channel();
     let serving = std::thread::spawn(move || {
-        let mut socket = peer.accept();
-        while !line(&mut socket).starts_with("SUB") {}
-        let mut talking = socket.get_ref().try_clone().unwrap();
+        let mut socket = peer.accept().unwrap();
+        socket.line_starting("SUB").unwrap();
+        let talking = socket.try_clone().unwrap();
         // Always something to read, until the client has gone.
         std::thread::spawn(
-            move || while talking.write_all(&b"MSG a 1 1\r\nx\r\n".repeat(1000)).is_ok() {},
+            move || while talking.send("MSG a 1 1\r\nx\r\n".repeat(1000)).is_ok() {},
         );
-        loop {
-            let mut line = String::new();
-            if !matches!(socket.read_line(&mut line), Ok(1..)) {
-                return;
-            }
-            if line.starts_with("PUB mine") && heard.send(()).is_err() {
-                return;
-            }
-        }
+        while socket.line_starting("PUB mine").is_ok() && heard.send(()).is_ok() {}
     });
     let client = Client::connect(&url).unwrap();
     let _handle = client.subscription("a").sink(Answering).unwrap();
@@ -194,25 +145,23 @@ fn close_brings_everything_to_the_server_also_while_messages_come_in() {
 
 #[test]
 fn a_message_that_the_next_server_would_not_take_does_not_end_every_connection() {
-    let peer = Scripted::new();
+    let peer = Scripted::start().unwrap();
     let url = peer.url();
     let (go, told) = mpsc::channel::<()>();
     let serving = std::thread::spawn(move || {
-        let first = peer.accept();
+        let first = peer.accept().unwrap();
         told.recv().unwrap();
         drop(first);
         told.recv().unwrap();
         // The next one takes 1000 bytes.
-        let mut socket = peer.accept_saying(&INFO.replace("1048576", "1000"));
+        let mut socket = peer.accept_saying(&Scripted::INFO.replace("1048576", "1000")).unwrap();
         let mut subjects = Vec::new();
         while subjects.len() < 2 {
-            let line = line(&mut socket);
-            if let Some(rest) = line.strip_prefix("PUB ") {
-                let words: Vec<_> = rest.split(' ').map(String::from).collect();
-                let size: usize = words.last().unwrap().parse().unwrap();
-                socket.read_exact(&mut vec![0; size + 2]).unwrap();
-                subjects.push(words[0].clone());
-            }
+            let line = socket.line_starting("PUB ").unwrap();
+            let words: Vec<_> = line.split(' ').collect();
+            let size: usize = words.last().unwrap().parse().unwrap();
+            socket.bytes(size + 2).unwrap();
+            subjects.push(words[1].to_owned());
         }
         (socket, subjects)
     });
@@ -232,12 +181,12 @@ fn a_message_that_the_next_server_would_not_take_does_not_end_every_connection()
 
 #[test]
 fn what_is_queued_stays_bounded_while_a_server_takes_us_and_drops_us() {
-    let peer = Scripted::new();
+    let peer = Scripted::start().unwrap();
     let url = peer.url();
     std::thread::spawn(move || {
         loop {
             // Drops the client with the first byte it publishes.
-            let _ = peer.accept().read(&mut [0]);
+            let _ = peer.accept().and_then(|mut socket| socket.bytes(1));
         }
     });
     let limits = Limits { outbox_bytes: 64 << 10, reconnect_bytes: 64 << 10, ..Limits::default() };
@@ -346,11 +295,11 @@ fn subscribing_over_and_over_while_down_does_not_fill_the_outbox() {
 
 #[test]
 fn a_peer_that_pings_and_never_reads_costs_no_memory() {
-    let peer = Scripted::new();
+    let peer = Scripted::start().unwrap();
     let url = peer.url();
     std::thread::spawn(move || {
-        let mut socket = peer.accept();
-        while socket.get_mut().write_all(&b"PING\r\n".repeat(1000)).is_ok() {}
+        let socket = peer.accept().unwrap();
+        while socket.send("PING\r\n".repeat(1000)).is_ok() {}
     });
     let client = Client::connect(&url).unwrap();
     eventually("a million PINGs are read", || (client.stats().bytes_in > 6_000_000).then_some(()));
@@ -362,15 +311,15 @@ fn a_peer_that_pings_and_never_reads_costs_no_memory() {
 
 #[test]
 fn messages_before_the_handshake_are_no_nats() {
-    let peer = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("nats://{}", peer.local_addr().unwrap());
+    let peer = Scripted::start().unwrap();
+    let url = peer.url();
     std::thread::spawn(move || {
         for first in
             ["MSG a 1 1\r\nx\r\n", "PING\r\n", "INFO {\"headers\":true}\r\nMSG a 1 1\r\nx\r\n"]
         {
-            let (mut socket, _) = peer.accept().unwrap();
-            socket.write_all(first.as_bytes()).unwrap();
-            let _ = socket.read(&mut [0; 1000]);
+            let mut socket = peer.accept_silently().unwrap();
+            socket.send(first).unwrap();
+            let _ = socket.bytes(1);
         }
     });
     for _ in 0..3 {

@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 
 use jetlane_client::Client;
 use jetlane_jetstream::{AckPolicy, ConsumerConfig, JetStream};
-use jetlane_tests::proxy::Proxy;
+use jetlane_testkit::{Direction::ToClient, End, Proxy};
 use jetlane_tests::stream::{
-    all_acknowledged, handle_in_order, impatient_consumer, jetstream, publish_more, with_stream,
+    all_acknowledged, handle_in_order, impatient_consumer, jetstream, publish_more, swallowed,
+    with_stream,
 };
 use jetlane_tests::{DEADLINE, eventually};
 
@@ -19,17 +20,17 @@ fn what_a_lost_connection_swallowed_is_handled_before_what_is_newer() {
     for policy in [AckPolicy::All, AckPolicy::Explicit] {
         let case = format!("{policy:?}");
         let (server, js) = with_stream();
-        let proxy = Proxy::start(&server);
+        let proxy = Proxy::start(server.port()).unwrap();
         let consumer = impatient_consumer(&js, policy);
         let through = JetStream::new(Client::connect(&proxy.url()).unwrap()).unwrap();
         let mut messages = through.consume(&consumer).in_order().queued().unwrap();
         publish_more(&js, 5);
         handle_in_order(&mut messages, 0, 5, &case);
-        proxy.deaf.store(true, SeqCst);
+        proxy.deafen(ToClient);
         publish_more(&js, 5);
-        eventually("five are swallowed", || (proxy.swallowed.load(SeqCst) >= 5).then_some(()));
-        proxy.deaf.store(false, SeqCst);
-        proxy.cut();
+        eventually("five are swallowed", || (swallowed(&proxy) >= 5).then_some(()));
+        proxy.hear(ToClient);
+        proxy.cut(End::Fin);
         eventually("the connection is back", || {
             (through.client().stats().reconnects == 1).then_some(())
         });
@@ -46,16 +47,16 @@ fn what_a_lost_connection_swallowed_is_handled_before_what_is_newer() {
 #[test]
 fn a_watermark_stops_at_a_gap_on_a_live_connection() {
     let (server, js) = with_stream();
-    let proxy = Proxy::start(&server);
+    let proxy = Proxy::start(server.port()).unwrap();
     let consumer = impatient_consumer(&js, AckPolicy::All);
     let through = JetStream::new(Client::connect(&proxy.url()).unwrap()).unwrap();
     let mut messages = through.consume(&consumer).queued().unwrap();
     publish_more(&js, 5);
     handle_in_order(&mut messages, 0, 5, "before");
-    proxy.deaf.store(true, SeqCst);
+    proxy.deafen(ToClient);
     publish_more(&js, 5);
-    eventually("five are swallowed", || (proxy.swallowed.load(SeqCst) >= 5).then_some(()));
-    proxy.deaf.store(false, SeqCst);
+    eventually("five are swallowed", || (swallowed(&proxy) >= 5).then_some(()));
+    proxy.hear(ToClient);
     publish_more(&js, 10);
     handle_in_order(&mut messages, 5, 20, "after");
     all_acknowledged(&js, 20);
@@ -68,7 +69,7 @@ fn nothing_is_skipped_under_load_while_connections_are_cut() {
     for policy in [AckPolicy::All, AckPolicy::Explicit] {
         let case = format!("{policy:?}");
         let (server, js) = with_stream();
-        let proxy = Proxy::start(&server);
+        let proxy = Proxy::start(server.port()).unwrap();
         let consumer = impatient_consumer(&js, policy);
         let through = JetStream::new(Client::connect(&proxy.url()).unwrap()).unwrap();
         let mut messages = through.consume(&consumer).in_order().queued().unwrap();
@@ -88,8 +89,8 @@ fn nothing_is_skipped_under_load_while_connections_are_cut() {
             let until = handled + 300;
             handle_in_order(&mut messages, handled, until, &case);
             handled = until;
-            let before = proxy.swallowed.load(SeqCst);
-            proxy.deaf.store(true, SeqCst);
+            let before = swallowed(&proxy);
+            proxy.deafen(ToClient);
             eventually("some are swallowed", || {
                 // What is here must be handled, or nothing more is asked for.
                 while let Some(message) = messages.try_next() {
@@ -98,10 +99,10 @@ fn nothing_is_skipped_under_load_while_connections_are_cut() {
                     handled = handled.max(sequence);
                     message.ack();
                 }
-                (proxy.swallowed.load(SeqCst) > before).then_some(())
+                (swallowed(&proxy) > before).then_some(())
             });
-            proxy.cut();
-            proxy.deaf.store(false, SeqCst);
+            proxy.cut(End::Fin);
+            proxy.hear(ToClient);
             eventually("the connection is back", || {
                 (through.client().stats().reconnects >= round).then_some(())
             });

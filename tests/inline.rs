@@ -1,14 +1,13 @@
 //! Consumption by a callback on the reactor thread: settled as it comes, and as safe as any other.
 
-use std::sync::atomic::Ordering::SeqCst;
 use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 
 use jetlane_client::Client;
 use jetlane_jetstream::{AckPolicy, ConsumerConfig, ConsumerInfo, Consumption, JetStream, Settle};
-use jetlane_tests::proxy::Proxy;
+use jetlane_testkit::{Direction::ToClient, End, Proxy};
 use jetlane_tests::stream::{
-    all_acknowledged, impatient_consumer, publish_more, publish_numbers, with_stream,
+    all_acknowledged, impatient_consumer, publish_more, publish_numbers, swallowed, with_stream,
 };
 use jetlane_tests::{DEADLINE, eventually};
 
@@ -106,17 +105,17 @@ fn what_a_lost_connection_swallowed_is_handled_before_what_is_newer() {
     for policy in POLICIES {
         let case = format!("{policy:?}");
         let (server, js) = with_stream();
-        let proxy = Proxy::start(&server);
+        let proxy = Proxy::start(server.port()).unwrap();
         let consumer = impatient_consumer(&js, policy);
         let through = JetStream::new(Client::connect(&proxy.url()).unwrap()).unwrap();
         let (_consumption, told) = acknowledge(&through, &consumer);
         publish_more(&js, 5);
         told_in_order(&told, 0, 5, &case);
-        proxy.deaf.store(true, SeqCst);
+        proxy.deafen(ToClient);
         publish_more(&js, 5);
-        eventually("five are swallowed", || (proxy.swallowed.load(SeqCst) >= 5).then_some(()));
-        proxy.deaf.store(false, SeqCst);
-        proxy.cut();
+        eventually("five are swallowed", || (swallowed(&proxy) >= 5).then_some(()));
+        proxy.hear(ToClient);
+        proxy.cut(End::Fin);
         eventually("the connection is back", || {
             (through.client().stats().reconnects == 1).then_some(())
         });
@@ -132,16 +131,16 @@ fn what_a_lost_connection_swallowed_is_handled_before_what_is_newer() {
 #[test]
 fn a_watermark_stops_at_a_gap_on_a_live_connection() {
     let (server, js) = with_stream();
-    let proxy = Proxy::start(&server);
+    let proxy = Proxy::start(server.port()).unwrap();
     let consumer = impatient_consumer(&js, AckPolicy::All);
     let through = JetStream::new(Client::connect(&proxy.url()).unwrap()).unwrap();
     let (_consumption, told) = acknowledge(&through, &consumer);
     publish_more(&js, 5);
     told_in_order(&told, 0, 5, "before");
-    proxy.deaf.store(true, SeqCst);
+    proxy.deafen(ToClient);
     publish_more(&js, 5);
-    eventually("five are swallowed", || (proxy.swallowed.load(SeqCst) >= 5).then_some(()));
-    proxy.deaf.store(false, SeqCst);
+    eventually("five are swallowed", || (swallowed(&proxy) >= 5).then_some(()));
+    proxy.hear(ToClient);
     publish_more(&js, 10);
     told_in_order(&told, 5, 20, "after");
     all_acknowledged(&js, 20);

@@ -1,6 +1,5 @@
 //! Shared pieces of the integration tests.
 
-pub mod proxy;
 pub mod stream;
 
 use std::time::{Duration, Instant};

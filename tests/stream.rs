@@ -8,7 +8,7 @@ use jetlane_client::Client;
 use jetlane_jetstream::{
     AckPolicy, ConsumerConfig, ConsumerInfo, JetStream, Messages, StreamConfig,
 };
-use jetlane_testkit::Server;
+use jetlane_testkit::{Direction, Proxy, Server};
 
 use crate::{DEADLINE, eventually};
 
@@ -44,6 +44,11 @@ pub fn publish_more(js: &JetStream, count: usize) {
     for _ in 0..count {
         js.publish("s.n", "x").unwrap().wait().unwrap();
     }
+}
+
+/// How many messages of the stream a deaf proxy has lost.
+pub fn swallowed(proxy: &Proxy) -> usize {
+    proxy.lost_lines(Direction::ToClient, "MSG s.n ")
 }
 
 /// Acknowledges messages up to `last`, none of which may be skipped, coming from `from`.

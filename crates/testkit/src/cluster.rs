@@ -20,34 +20,27 @@ pub struct Cluster {
     _route_ports: Vec<HeldPort>,
 }
 
+/// How a cluster is to be started.
+#[derive(Debug)]
+#[must_use = "a builder does nothing until `start` is called"]
+pub struct ClusterBuilder {
+    size: usize,
+    config: String,
+}
+
 impl Cluster {
-    /// Starts `size` nodes called `n1`, `n2` and so on, and waits until each of them knows the meta
-    /// leader and the leader knows each of them.
+    /// Starts `size` nodes, see [`ClusterBuilder::start`].
     ///
     /// # Errors
     ///
-    /// [`StartError::ClusterSize`] for fewer than two nodes, [`StartError::NoLeader`] when no
-    /// leader is found in time, and all that [`Server::start`] may fail with. On an error
-    /// nothing is left running.
+    /// As [`ClusterBuilder::start`].
     pub fn start(size: usize) -> Result<Cluster, StartError> {
-        if size < 2 {
-            return Err(StartError::ClusterSize { size });
-        }
-        let route_ports = (0..size)
-            .map(|_| HeldPort::any())
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(StartError::system("reserve ports on", Path::new("127.0.0.1")))?;
-        // The name differs from that of every other cluster: its nodes may dial a port that was
-        // ours before.
-        let name = format!("jetlane-{:016x}", fastrand::u64(..));
-        let nodes = (0..size)
-            .map(|index| {
-                Server::builder().base_config(&node_config(&name, &route_ports, index)).start()
-            })
-            .collect::<Result<Vec<_>, _>>()?;
-        let cluster = Cluster { nodes, _route_ports: route_ports };
-        cluster.wait_for_leader()?;
-        Ok(cluster)
+        Cluster::builder(size).start()
+    }
+
+    /// A cluster of `size` nodes to be started with a config of its own.
+    pub fn builder(size: usize) -> ClusterBuilder {
+        ClusterBuilder { size, config: String::new() }
     }
 
     /// The nodes, killed ones included.
@@ -99,6 +92,48 @@ impl Cluster {
         // A leader that has been killed may be named for a while; it has no view here, so it is not
         // counted.
         leaders.windows(2).all(|pair| pair[0] == pair[1]) && known_to_leader >= leaders.len().max(1)
+    }
+}
+
+impl ClusterBuilder {
+    /// Adds text to the config file of every node, as [`ServerBuilder::config`] does.
+    ///
+    /// [`ServerBuilder::config`]: crate::ServerBuilder::config
+    pub fn config(mut self, text: &str) -> ClusterBuilder {
+        self.config.push_str(text);
+        self.config.push('\n');
+        self
+    }
+
+    /// Starts nodes called `n1`, `n2` and so on, and waits until each of them knows the meta
+    /// leader and the leader knows each of them.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError::ClusterSize`] for fewer than two nodes, [`StartError::NoLeader`] when no
+    /// leader is found in time, and all that [`Server::start`] may fail with. On an error
+    /// nothing is left running.
+    pub fn start(self) -> Result<Cluster, StartError> {
+        let ClusterBuilder { size, config } = self;
+        if size < 2 {
+            return Err(StartError::ClusterSize { size });
+        }
+        let route_ports = (0..size)
+            .map(|_| HeldPort::any())
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(StartError::system("reserve ports on", Path::new("127.0.0.1")))?;
+        // The name differs from that of every other cluster: its nodes may dial a port that was
+        // ours before.
+        let name = format!("jetlane-{:016x}", fastrand::u64(..));
+        let nodes = (0..size)
+            .map(|index| {
+                let base = node_config(&name, &route_ports, index);
+                Server::builder().config(&config).base_config(&base).start()
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        let cluster = Cluster { nodes, _route_ports: route_ports };
+        cluster.wait_for_leader()?;
+        Ok(cluster)
     }
 }
 

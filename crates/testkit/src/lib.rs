@@ -15,10 +15,16 @@
 //! tests may run at once. It is gone when its [`Server`] is dropped, and also when the process that
 //! started it dies without unwinding.
 //!
+//! For what a server on loopback never does by itself there are, on Unix, a `Proxy` that spoils
+//! what goes through it, a `Scripted` server that says anything, and a raw `Publisher`. The feature
+//! `tls` makes certificates, and `auth` makes operators, users and their keys.
+//!
 //! [`find_server`] decides which binary runs: `NATS_SERVER`, `PATH`, the cache, and at last a
 //! checked download.
 
 mod archive;
+#[cfg(feature = "auth")]
+mod auth;
 mod cluster;
 mod fetch;
 mod find;
@@ -27,15 +33,33 @@ mod guard;
 mod monitor;
 mod port;
 mod process;
+#[cfg(unix)]
+mod proxy;
+#[cfg(unix)]
+mod raw;
+#[cfg(unix)]
+mod scripted;
 mod server;
 mod sha;
+#[cfg(feature = "tls")]
+mod tls;
 mod tools;
 mod wait;
 mod wheel;
 
-pub use cluster::Cluster;
+#[cfg(feature = "auth")]
+pub use auth::{JwtUser, Nkey, Operator};
+pub use cluster::{Cluster, ClusterBuilder};
 pub use fetch::FetchError;
 pub use find::{FindError, ServerBinary, Source, Unusable, find_server};
 pub use process::StartError;
+#[cfg(unix)]
+pub use proxy::{Direction, End, Proxy};
+#[cfg(unix)]
+pub use raw::{Publisher, RawSocket};
+#[cfg(unix)]
+pub use scripted::Scripted;
 pub use server::{ReloadError, Server, ServerBuilder};
+#[cfg(feature = "tls")]
+pub use tls::{Certificates, Flaw, Identity};
 pub use tools::CommandError;

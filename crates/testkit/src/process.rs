@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::{self, Read as _};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -102,6 +102,11 @@ impl Process {
         self.child.id()
     }
 
+    /// How the server ended by itself, or `None` when it has not within `limit`.
+    pub(crate) fn wait_until_ended(&mut self, limit: Duration) -> io::Result<Option<ExitStatus>> {
+        wait::until(limit, || self.child.try_wait().transpose()).transpose()
+    }
+
     fn spawn(binary: &Path, folder: &Folder, options: &[OsString]) -> Result<Process, StartError> {
         let log = folder.open_log().map_err(StartError::system("open", &folder.log_file()))?;
         let mut command = Command::new(binary);
@@ -144,14 +149,15 @@ impl Drop for Process {
 fn greets(port: u16, folder: &Folder, mark: usize) -> bool {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let Ok(mut stream) = TcpStream::connect_timeout(&address, GREETING_LIMIT) else { return false };
+    // We say nothing, and say so: a server that wants the TLS handshake first gives up at once.
     let mut greeting = [0; 5];
     let read = stream
-        .set_read_timeout(Some(GREETING_LIMIT))
+        .shutdown(Shutdown::Write)
+        .and_then(|()| stream.set_read_timeout(Some(GREETING_LIMIT)))
         .and_then(|()| stream.read_exact(&mut greeting));
     match read {
         Ok(()) => greeting == *b"INFO ",
-        // A server that wants the TLS handshake first greets nobody in plain text; its log is all
-        // we have then.
+        // It greets nobody in plain text; its log is all we have then.
         Err(_) => folder.log_since(mark).contains("Server is ready"),
     }
 }
@@ -176,6 +182,14 @@ impl Process {
 
     pub(crate) fn hang_up(&self) {
         self.signal(rustix::process::Signal::HUP);
+    }
+
+    pub(crate) fn enter_lame_duck_mode(&self) {
+        self.signal(rustix::process::Signal::USR2);
+    }
+
+    pub(crate) fn terminate(&self) {
+        self.signal(rustix::process::Signal::TERM);
     }
 
     fn signal(&self, signal: rustix::process::Signal) {

@@ -2,7 +2,12 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::io::{self, ErrorKind};
+#[cfg(unix)]
+use std::net::{Ipv4Addr, TcpStream};
 use std::path::PathBuf;
+use std::process::ExitStatus;
+use std::time::Duration;
 
 use crate::find::{ServerBinary, find_server};
 use crate::folder::Folder;
@@ -10,7 +15,10 @@ use crate::port::HeldPort;
 use crate::process::{Process, StartError};
 
 #[cfg(unix)]
-const RELOAD_LIMIT: std::time::Duration = std::time::Duration::from_secs(10);
+const ANSWER_LIMIT: Duration = Duration::from_secs(10);
+
+/// The shortest lame duck mode that a server allows takes 30 s at most.
+const END_LIMIT: Duration = Duration::from_secs(40);
 
 /// A nats-server on loopback, with a port from the kernel and a temporary folder for its config,
 /// log and store.
@@ -48,7 +56,7 @@ pub enum ReloadError {
     NotRunning,
     /// The config file could not be written.
     #[error("cannot write the config: {0}")]
-    Write(#[source] std::io::Error),
+    Write(#[source] io::Error),
     /// The given config is wrong, or changes what only a restart can change. The old one stays in
     /// force.
     #[error("the server refused the config: {reason}")]
@@ -118,6 +126,20 @@ impl Server {
         }
     }
 
+    /// Waits until the server ends by itself, for 40 s at most. Then it is as if it had been
+    /// killed: it can be restarted.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotConnected`] when it does not run, and [`ErrorKind::TimedOut`] when it still
+    /// runs.
+    pub fn wait_until_ended(&mut self) -> io::Result<ExitStatus> {
+        let process = self.process.as_mut().ok_or(ErrorKind::NotConnected)?;
+        let status = process.wait_until_ended(END_LIMIT)?.ok_or(ErrorKind::TimedOut)?;
+        self.kill();
+        Ok(status)
+    }
+
     /// Starts the server again on the same port and the same store; kills it first if it still
     /// runs.
     ///
@@ -148,7 +170,7 @@ impl Server {
         self.folder.port("monitoring")
     }
 
-    fn write_config(&self, config: &str) -> std::io::Result<()> {
+    fn write_config(&self, config: &str) -> io::Result<()> {
         // The caller's text comes first, so the line numbers in the server's complaints are the
         // caller's.
         fs::write(self.folder.config(), format!("{config}\n{}\n", self.base_config))
@@ -186,6 +208,41 @@ impl Server {
         }
     }
 
+    /// Asks the server to end (`SIGTERM`) and waits until it has, as [`Server::wait_until_ended`]
+    /// does: clients get an orderly end of their connections.
+    ///
+    /// # Errors
+    ///
+    /// As [`Server::wait_until_ended`]; a paused server does not end.
+    pub fn quit(&mut self) -> io::Result<ExitStatus> {
+        if let Some(process) = &self.process {
+            process.terminate();
+        }
+        self.wait_until_ended()
+    }
+
+    /// Sends the server into lame duck mode (`SIGUSR2`): it tells its clients, takes no new ones,
+    /// closes one connection after another, and ends. It has entered the mode when this returns.
+    ///
+    /// How long that takes is up to the config: `lame_duck_grace_period: "200ms"` is the time until
+    /// the first connection is closed, ten seconds by default. The connections are closed within
+    /// `lame_duck_duration`, which is 30 s or more, but no more than a second apart.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotConnected`] when it does not run, and [`ErrorKind::TimedOut`] when it does
+    /// not say that it has entered the mode.
+    pub fn lame_duck(&self) -> io::Result<()> {
+        let process = self.process.as_ref().ok_or(ErrorKind::NotConnected)?;
+        let mark = self.log().len();
+        process.enter_lame_duck_mode();
+        let entered = || self.folder.log_since(mark).contains("Entering lame duck mode");
+        // It says so a moment before it stops listening.
+        let refuses = || TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_err();
+        crate::wait::until(ANSWER_LIMIT, || (entered() && refuses()).then_some(()))
+            .ok_or_else(|| ErrorKind::TimedOut.into())
+    }
+
     /// Replaces the text given to [`ServerBuilder::config`] by `config` and makes the server reload
     /// it (`SIGHUP`). The server has done so when this returns. Later restarts use the new text
     /// too.
@@ -198,8 +255,8 @@ impl Server {
         let mark = self.log().len();
         self.write_config(config).map_err(ReloadError::Write)?;
         process.hang_up();
-        let no_answer = || ReloadError::NoAnswer { limit_s: RELOAD_LIMIT.as_secs() };
-        crate::wait::until(RELOAD_LIMIT, || reload_result(&self.folder.log_since(mark)))
+        let no_answer = || ReloadError::NoAnswer { limit_s: ANSWER_LIMIT.as_secs() };
+        crate::wait::until(ANSWER_LIMIT, || reload_result(&self.folder.log_since(mark)))
             .unwrap_or_else(|| Err(no_answer()))
     }
 }

@@ -49,6 +49,16 @@ fn a_node_keeps_its_place_over_a_reload() {
 }
 
 #[test]
+fn all_nodes_get_the_config_of_the_cluster() {
+    let cluster =
+        Cluster::builder(2).config("max_payload: 3000").config("ping_max: 7").start().unwrap();
+    for node in cluster.nodes() {
+        let info = Connection::open(node.port()).info;
+        assert!(info.contains("\"max_payload\":3000"), "{info}");
+    }
+}
+
+#[test]
 fn too_small_a_cluster_is_refused() {
     for size in [0, 1] {
         let error = Cluster::start(size).unwrap_err();

@@ -2,11 +2,12 @@
 
 mod wire;
 
+use std::io::ErrorKind;
 use std::net::TcpStream;
 use std::path::Path;
 use std::time::Duration;
 
-use jetlane_testkit::{ReloadError, Server, StartError};
+use jetlane_testkit::{Publisher, ReloadError, Server, StartError};
 use wire::Connection;
 
 #[test]
@@ -84,6 +85,38 @@ fn a_paused_server_can_be_restarted_and_dropped() {
     server.pause();
     server.restart().unwrap();
     server.pause();
+}
+
+#[test]
+fn a_server_that_is_asked_to_quit_ends_its_connections_and_can_be_restarted() {
+    let mut server = Server::start().unwrap();
+    for _ in 0..2 {
+        let mut connection = Connection::open(server.port());
+        server.quit().unwrap();
+        assert_eq!(connection.line(), "");
+        assert!(TcpStream::connect(("127.0.0.1", server.port())).is_err());
+        assert_eq!(server.quit().unwrap_err().kind(), ErrorKind::NotConnected);
+        server.restart().unwrap();
+    }
+    assert!(Connection::open(server.port()).info.contains("\"jetstream\":true"));
+}
+
+#[test]
+fn a_lame_duck_tells_its_clients_and_ends() {
+    let config = "lame_duck_duration: \"30s\"\nlame_duck_grace_period: \"100ms\"";
+    let mut server = Server::builder().without_jetstream().config(config).start().unwrap();
+    let mut client = Publisher::open(server.port()).unwrap();
+    // Only whoever knows this protocol is told.
+    client.handshake(r#"{"verbose":false,"protocol":1}"#).unwrap();
+    server.lame_duck().unwrap();
+    assert!(TcpStream::connect(("127.0.0.1", server.port())).is_err());
+    // There may be other news before.
+    while !client.line_starting("INFO ").unwrap().contains("\"ldm\":true") {}
+    assert_eq!(client.rest().unwrap(), b"");
+    server.wait_until_ended().unwrap();
+    assert_eq!(server.lame_duck().unwrap_err().kind(), ErrorKind::NotConnected);
+    server.restart().unwrap();
+    Connection::open(server.port());
 }
 
 #[test]
