@@ -187,10 +187,6 @@ impl Sink for ReplySink {
         }
     }
 
-    fn is_at_rest(&self) -> bool {
-        self.ring.in_flight() == 0
-    }
-
     fn closed(&mut self, reason: CloseReason) {
         let denied = reason == CloseReason::Denied;
         self.asked.inbox_denied.store(denied, Relaxed);

@@ -242,10 +242,6 @@ impl Sink for RepliesSink {
         self.end(if stalled { CloseReason::Complete } else { CloseReason::TimedOut }, out);
     }
 
-    fn is_at_rest(&self) -> bool {
-        self.ended.is_some()
-    }
-
     fn closed(&mut self, reason: CloseReason) {
         self.ended.get_or_insert(reason);
         self.queue.closed(reason);

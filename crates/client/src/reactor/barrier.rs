@@ -16,6 +16,10 @@ pub(crate) enum Barrier {
     Drained { sid: u64 },
     /// UNSUBs for all subscriptions went before it.
     AllDrained,
+    /// All subscriptions were asked for on a link that is to take over.
+    Subscribed,
+    /// UNSUBs for all subscriptions went before it, on a link that another one takes over from.
+    Departed,
 }
 
 impl Barrier {

@@ -15,6 +15,7 @@ use super::barrier::Barrier;
 use super::input::Input;
 use super::output::Output;
 use super::routes::Routes;
+use super::watch::{BEHIND, Twins, Watch};
 use super::wire::Wire;
 use crate::error::LinkError;
 use crate::options::ConnectOptions;
@@ -38,6 +39,9 @@ pub(crate) struct Link {
     parser: Parser,
     input: Input,
     pub(crate) output: Output,
+    watch: Watch,
+    /// The handshake has ended, and nothing watches: messages go straight to their sinks.
+    straight: bool,
     /// Why nothing can be written any more. What the peer said before it closed may still be read.
     broken: Option<io::Error>,
     /// We have said that we have ended.
@@ -99,6 +103,8 @@ impl Link {
             parser: Parser::new(&options.limits),
             input: Input::new(),
             output: Output::default(),
+            watch: Watch::Off,
+            straight: false,
             broken: None,
             finished: false,
             must_read: false,
@@ -125,7 +131,7 @@ impl Link {
 
     /// True if reading may come to something, and may be done.
     pub(crate) fn may_read(&self) -> bool {
-        self.must_read && !self.connecting && !self.output.owes_much()
+        self.must_read && !self.connecting && !self.output.owes_much() && !self.watch.is_full()
     }
 
     /// True once [`Link::finish`] was called.
@@ -239,7 +245,7 @@ impl Link {
     ) -> Result<(), LinkError> {
         let mut messages = 0;
         let needed = loop {
-            if self.session.is_ready()
+            if self.straight
                 && let Some((message, len)) = self.parser.next_message(self.input.unparsed())
             {
                 messages += 1;
@@ -277,7 +283,41 @@ impl Link {
         len: usize,
         now: Instant,
     ) {
-        deliver(routes, &mut self.output, &self.input.unparsed()[..len], message, now);
+        let frame = &self.input.unparsed()[..len];
+        if self.watch.passes(frame, now) {
+            deliver(routes, &mut self.output, frame, message, now);
+        }
+    }
+
+    /// Has messages watched from now on. Returns how they were before.
+    pub(crate) fn set_watch(&mut self, watch: Watch) -> Watch {
+        let before = std::mem::replace(&mut self.watch, watch);
+        self.straight = self.is_ready() && self.watch.is_off();
+        before
+    }
+
+    /// Ends a watch that has nothing more to do.
+    pub(crate) fn keep_watch(&mut self, now: Instant) {
+        if self.watch.is_over(now) {
+            self.set_watch(Watch::Off);
+        }
+    }
+
+    /// Hands on what was held, and what comes from now on, but for `twins`.
+    pub(crate) fn replay(&mut self, routes: &mut Routes, twins: Twins, now: Instant) {
+        let Watch::Hold(held) = self.set_watch(Watch::LeaveOut(twins, now + BEHIND)) else {
+            return;
+        };
+        let mut at = 0;
+        while let Ok(Step::Frame(Frame::Message(message), len)) =
+            self.parser.next(&held.frames[at..])
+        {
+            let frame = &held.frames[at..at + len];
+            if self.watch.passes(frame, held.came_at(at).unwrap_or(now)) {
+                deliver(routes, &mut self.output, frame, message, now);
+            }
+            at += len;
+        }
     }
 
     #[cold]
@@ -308,7 +348,10 @@ impl Link {
         match frame {
             Frame::Ping => self.output.pong(),
             Frame::Pong => match self.session.on_pong(now) {
-                Pong::Ready => progress.ready = true,
+                Pong::Ready => {
+                    progress.ready = true;
+                    self.straight = self.watch.is_off();
+                }
                 Pong::Flushed(barrier) => self.lifted.push(barrier),
                 Pong::Alive => {}
             },

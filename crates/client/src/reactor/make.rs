@@ -60,6 +60,8 @@ pub(crate) fn make(
         retry_at: Some(now),
         first: Some(first),
         was_connected: false,
+        moving: None,
+        leaving: None,
         drain: None,
         routes: Routes::default(),
         backlog: Vec::new(),

@@ -9,12 +9,14 @@ mod dial;
 mod input;
 mod link;
 mod make;
+mod moving;
 mod output;
 mod pool;
 mod reconnect;
 mod routes;
 mod sleep;
 mod thread;
+mod watch;
 mod wire;
 
 use std::mem;
@@ -26,6 +28,7 @@ use std::time::{Duration, Instant};
 use jetlane_proto::{Connect, SessionTimeout, encode};
 use mio::{Events, Poll};
 
+use crate::error::LinkError;
 use crate::options::ConnectOptions;
 use crate::outbox::Command;
 use crate::pending::Resolver;
@@ -38,6 +41,7 @@ pub(crate) use barrier::Barrier;
 use dial::Search;
 use link::{Link, Progress};
 pub(crate) use make::{Made, make};
+use moving::{Leaving, Moving};
 use pool::Pool;
 pub(crate) use routes::Route;
 use routes::Routes;
@@ -70,6 +74,9 @@ pub(crate) struct Reactor {
     first: Option<Resolver<Result<(), ConnectError>>>,
     /// Whether there ever was a connection.
     was_connected: bool,
+    /// A move to another server, while there is one; and the link that was left by the last one.
+    moving: Option<Moving>,
+    leaving: Option<Leaving>,
     /// When a drain of the connection must have ended, while there is one, and whether no more messages come.
     drain: Option<Drain>,
     routes: Routes,
@@ -166,6 +173,7 @@ impl Reactor {
     fn intake(&self) -> Intake {
         match &self.link {
             Some(link) if !link.is_ready() => Intake::Commands,
+            Some(_) if self.holds_outbox() => Intake::Ready,
             Some(link) if link.output.wants_more() => Intake::All,
             Some(_) => Intake::Ready,
             None => Intake::Commands,
@@ -181,6 +189,7 @@ impl Reactor {
                 if out.connected {
                     routes.connect_one(sid, &mut out);
                 }
+                self.subscribe_while_moving(sid);
             }
             Command::Unsubscribe { sid } => {
                 self.routes.finish(sid, CloseReason::Unsubscribed);
@@ -218,7 +227,8 @@ impl Reactor {
                     drain.all_came = true;
                 }
             }
-            Barrier::Flush(_) | Barrier::RoundTrip { .. } => {}
+            Barrier::Departed => self.take_over(),
+            Barrier::Subscribed | Barrier::Flush(_) | Barrier::RoundTrip { .. } => {}
         }
     }
 
@@ -233,6 +243,7 @@ impl Reactor {
     }
 
     fn begin_drain(&mut self, deadline: Instant) {
+        self.stop_moving();
         self.drain = Some(Drain { deadline, all_came: false });
         if let Some(link) = self.link.as_mut().filter(|link| link.is_ready()) {
             self.routes.unsubscribe_all(link.output.next());
@@ -258,6 +269,7 @@ impl Reactor {
     }
 
     fn write(&mut self) {
+        self.write_moving();
         let Some(link) = &mut self.link else { return };
         match link.write() {
             Ok(written) => count(&self.shared.counters.bytes_out, written as u64),
@@ -266,6 +278,7 @@ impl Reactor {
     }
 
     fn read(&mut self) {
+        self.read_moving();
         let Self { link: Some(link), routes, shared, now, .. } = self else { return };
         let progress = match link.read(routes, shared, *now) {
             Ok(progress) => progress,
@@ -287,8 +300,11 @@ impl Reactor {
 
     #[inline]
     fn on_progress(&mut self, progress: Progress) {
-        if progress.greeted {
-            self.greet();
+        if progress.greeted
+            && let Some(link) = &mut self.link
+            && let Err(error) = Self::greet(link, &self.options)
+        {
+            return self.lost(error);
         }
         if progress.ready {
             self.on_ready();
@@ -302,23 +318,19 @@ impl Reactor {
     }
 
     /// The server has greeted us: says who we are.
-    fn greet(&mut self) {
-        let Some(link) = &mut self.link else { return };
+    fn greet(link: &mut Link, options: &ConnectOptions) -> Result<(), LinkError> {
         let nonce = link.session.info().nonce.as_deref();
-        let auth = match self.options.credentials.auth(&link.server.auth, nonce) {
-            Ok(auth) => auth,
-            Err(error) => return self.lost(error.into()),
-        };
         let connect = Connect {
-            name: self.options.name.clone(),
-            auth,
-            echo: !self.options.no_echo,
-            pedantic: self.options.pedantic,
-            verbose: self.options.verbose,
+            name: options.name.clone(),
+            auth: options.credentials.auth(&link.server.auth, nonce)?,
+            echo: !options.no_echo,
+            pedantic: options.pedantic,
+            verbose: options.verbose,
             tls: link.has_tls(),
         };
         encode::connect(link.output.next(), &connect.to_json());
         link.output.next().extend_from_slice(encode::PING);
+        Ok(())
     }
 
     /// The server complained of something, and goes on.
@@ -340,6 +352,7 @@ impl Reactor {
         }
         if let Some(server) = lame_duck {
             self.shared.emit(&Event::LameDuck { server });
+            self.begin_move();
         }
     }
 
@@ -347,10 +360,8 @@ impl Reactor {
     fn on_ready(&mut self) {
         let Some(link) = &mut self.link else { return };
         let server = link.server.to_string();
-        self.pool.on_ready();
         self.addresses.clear();
         self.shared.counters.set_state(State::Connected);
-        self.shared.set_info(link.session.info());
         let event = match mem::replace(&mut self.was_connected, true) {
             false => Event::Connected { server },
             true => {
@@ -358,22 +369,32 @@ impl Reactor {
                 Event::Reconnected { server }
             }
         };
-        self.take_queued();
-        let Some(link) = &mut self.link else { return };
-        // Subscriptions first, so that the answers to what follows find them.
-        self.routes.restore(link.output.next());
-        link.output.next().append(&mut self.backlog);
-        let mut out = Out { bytes: link.output.next(), now: self.now, connected: true, sid: 0 };
-        self.routes.connected(&mut out);
-        for barrier in self.barriers.drain(..) {
-            link.output.next().extend_from_slice(encode::PING);
-            link.session.on_flush_sent(barrier);
-        }
+        self.resume(true);
         if let Some(first) = self.first.take() {
             first.resolve(Ok(()));
         }
         self.shared.emit(&event);
         self.on_info();
+    }
+
+    /// Another link stands in the place of the last one. `anew` if what was on its way there is lost.
+    fn resume(&mut self, anew: bool) {
+        self.pool.on_ready();
+        let Some(link) = &mut self.link else { return };
+        self.shared.set_info(link.session.info());
+        self.take_queued();
+        let Some(link) = &mut self.link else { return };
+        // Subscriptions first, so that the answers to what follows find them.
+        self.routes.restore(link.output.next());
+        link.output.next().append(&mut self.backlog);
+        if anew {
+            let mut out = Out { bytes: link.output.next(), now: self.now, connected: true, sid: 0 };
+            self.routes.connected(&mut out);
+        }
+        for barrier in self.barriers.drain(..) {
+            link.output.next().extend_from_slice(encode::PING);
+            link.session.on_flush_sent(barrier);
+        }
     }
 
     /// Takes what was queued while there was no connection: its publishes go behind the backlog, its SUBs and UNSUBs become
@@ -434,6 +455,7 @@ impl Reactor {
 
     /// Ends all that waits.
     pub(crate) fn end(&mut self, reason: CloseReason) {
+        self.stop_moving();
         self.shared.outbox.close(self.now);
         self.shared.counters.set_state(State::Closed);
         let mut commands = Vec::new();
@@ -460,9 +482,11 @@ impl Reactor {
 
     fn keep_times(&mut self) {
         self.keep_dialing();
+        self.keep_moving();
         // Who does not read can not see PONGs: the peer is not to blame.
         let reads = !self.shared.is_blocked();
         if let Some(link) = self.link.as_mut().filter(|_| reads) {
+            link.keep_watch(self.now);
             match link.session.on_time(self.now) {
                 Ok(SessionTimeout::None) => {}
                 Ok(SessionTimeout::Ping) => link.output.next().extend_from_slice(encode::PING),

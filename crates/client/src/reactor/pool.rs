@@ -80,6 +80,12 @@ impl Pool {
         Some(&self.entries[self.current].url)
     }
 
+    /// The server at `here` is the current one again, as no other was found.
+    pub(crate) fn stay_with(&mut self, here: &ServerUrl) {
+        let place = self.entries.iter().position(|entry| entry.url.is_same_place(here));
+        self.current = place.unwrap_or(self.current);
+    }
+
     /// The connection to the current server stands.
     pub(crate) fn on_ready(&mut self) {
         if let Some(entry) = self.entries.get_mut(self.current) {

@@ -21,6 +21,7 @@ impl Reactor {
     /// The link is lost: settles what died with it, and plans the next attempt.
     pub(super) fn lost(&mut self, error: LinkError) {
         let Some(mut link) = self.link.take() else { return };
+        self.stop_moving();
         link.shut(&self.poll);
         let lifted = mem::take(&mut link.lifted);
         if link.is_finished() {

@@ -52,6 +52,14 @@ impl Route {
         self
     }
 
+    fn subscribe(&self, out: &mut Vec<u8>) {
+        let Self { filter, group, sid, most, delivered, .. } = self;
+        encode::subscribe(out, filter.as_str().as_bytes(), group.as_bytes(), *sid);
+        if *most != u64::MAX {
+            encode::unsubscribe_after(out, *sid, most - delivered);
+        }
+    }
+
     fn end(&mut self, reason: CloseReason) {
         if !std::mem::replace(&mut self.ended, true) {
             self.sink.closed(reason);
@@ -140,11 +148,21 @@ impl Routes {
     /// Subscribes to everything again.
     pub(crate) fn restore(&self, out: &mut Vec<u8>) {
         for route in self.table.iter().flatten().filter(|route| !route.ended) {
-            let Route { filter, group, sid, most, delivered, .. } = route;
-            encode::subscribe(out, filter.as_str().as_bytes(), group.as_bytes(), *sid);
-            if *most != u64::MAX {
-                encode::unsubscribe_after(out, *sid, most - delivered);
-            }
+            route.subscribe(out);
+        }
+    }
+
+    /// Subscribes to `sid`, as it is asked for.
+    pub(crate) fn subscribe_one(&self, sid: u64, out: &mut Vec<u8>) {
+        if let Some(Some(route)) = self.table.get(Sids::index(sid)) {
+            route.subscribe(out);
+        }
+    }
+
+    /// Unsubscribes from all there is, on a link that is left.
+    pub(crate) fn unsubscribe_everything(&self, out: &mut Vec<u8>) {
+        for route in self.table.iter().flatten().filter(|route| !route.ended) {
+            encode::unsubscribe(out, route.sid);
         }
     }
 

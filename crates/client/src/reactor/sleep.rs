@@ -12,7 +12,8 @@ impl Reactor {
     pub(super) fn sleep(&mut self, most: Duration) {
         let may_read = !self.shared.is_blocked();
         let busy = |link: &Link| (may_read && link.may_read()) || link.can_write_more();
-        let busy = self.link.as_ref().is_some_and(busy);
+        let moving = self.moving.as_ref().and_then(|moving| moving.link.as_ref());
+        let busy = self.link.as_ref().is_some_and(busy) || moving.is_some_and(busy);
         if busy {
             return self.look(Duration::ZERO);
         }
@@ -64,9 +65,10 @@ impl Reactor {
             Err(error) => self.lost(error.into()),
         }
         for event in &self.events {
-            if let Some(link) = &mut self.link
-                && event.token() == link.token
-            {
+            let moving = self.moving.as_mut().and_then(|moving| moving.link.as_mut());
+            let leaving = self.leaving.as_mut().map(|leaving| &mut leaving.link);
+            let mut links = [self.link.as_mut(), moving, leaving].into_iter().flatten();
+            if let Some(link) = links.find(|link| link.token == event.token()) {
                 link.read_closed |= event.is_read_closed() || event.is_error();
                 link.must_read |= event.is_readable() || link.read_closed;
                 link.writable |= event.is_writable() || event.is_write_closed();
@@ -90,7 +92,7 @@ impl Reactor {
         let closing = self.shared.outbox.lock().closing;
         let sinks = self.routes.next_timeout(now);
         let drain = self.drain.map(|drain| drain.deadline.min(now + super::DRAIN_TICK));
-        [session, self.next_dial(), closing, sinks, drain]
+        [session, self.next_dial(), self.next_move(), closing, sinks, drain]
             .into_iter()
             .flatten()
             .map(|at| at.saturating_duration_since(now))

@@ -67,6 +67,10 @@ impl Sink for AckSink {
         self.ticks.ticked(out.now());
     }
 
+    fn is_at_rest(&self) -> bool {
+        self.ring.in_flight() == 0
+    }
+
     fn closed(&mut self, _: CloseReason) {
         self.completer.fail_where(|_| true, || Err(NotStored::Unknown(Unknown::Closed)));
         self.completer.flush();

@@ -1,0 +1,185 @@
+//! Leaving a server that is about to stop, under load: nothing is lost, nothing comes twice, and the order stays.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use jetlane_client::{Client, ConnectOptions, Event, Message};
+use jetlane_jetstream::{JetStream, Storage, StreamConfig};
+use jetlane_testkit::{Cluster, Server};
+use jetlane_tests::{DEADLINE, eventually};
+
+const PATIENT: &str = "lame_duck_duration: \"30s\", lame_duck_grace_period: \"3s\"";
+
+/// A cluster whose servers give their clients some seconds to leave.
+fn cluster() -> Cluster {
+    Cluster::builder(3).config(PATIENT).start().unwrap()
+}
+
+/// The node that `client` is connected to.
+fn node_of(cluster: &Cluster, client: &Client) -> usize {
+    let name = client.server_info().server_name.clone();
+    (0..3).find(|index| format!("n{}", index + 1) == name).expect("a node of this cluster")
+}
+
+/// Waits until the client has moved. Returns how long it took.
+fn wait_for_move(events: &mut jetlane_client::Events, since: Instant) -> Duration {
+    loop {
+        match events.next_timeout(DEADLINE).expect("it moves") {
+            Event::Moved { .. } => return since.elapsed(),
+            Event::Disconnected { reason, .. } => panic!("it was disconnected: {reason}"),
+            _ => {}
+        }
+    }
+}
+
+/// Publishes numbers to `subject` until it is stopped; says how many it has published.
+fn count_up(client: &Client, subject: &'static str, stop: &Arc<AtomicBool>) -> JoinHandle<u64> {
+    let (client, stop) = (client.clone(), Arc::clone(stop));
+    std::thread::spawn(move || {
+        let mut number = 0;
+        while !stop.load(Relaxed) {
+            client.publish(subject, number.to_string()).unwrap();
+            number += 1;
+            if number % 10 == 0 {
+                // At a pace that a loaded machine can bear: a flush takes a round trip.
+                client.flush().wait().unwrap();
+            }
+        }
+        client.publish(subject, "end").unwrap();
+        client.flush().wait().unwrap();
+        number
+    })
+}
+
+fn number(message: &Message) -> Option<u64> {
+    std::str::from_utf8(message.payload()).unwrap().parse().ok()
+}
+
+/// Reads numbers until the end. Returns how many there were; they must be in order, and each of them once.
+fn read_up(numbers: impl Iterator<Item = Message>) -> u64 {
+    let mut expected = 0;
+    for message in numbers {
+        match number(&message) {
+            Some(number) => assert_eq!(number, expected, "the next one"),
+            None => return expected,
+        }
+        expected += 1;
+    }
+    panic!("it ended behind {expected}");
+}
+
+/// Waits until all that `publisher` sends arrives, for a while: until the whole cluster knows the subscription, and the servers of a young
+/// cluster have agreed on their routes (those they give up lose messages, whoever the client is).
+fn wait_until_all_arrives(publisher: &Client, numbers: &mut jetlane_client::Subscription) {
+    const STEADY: Duration = Duration::from_millis(500);
+    let mut steady_since = Instant::now();
+    eventually("all arrives", || {
+        (0..100).for_each(|_| publisher.publish("n", "begin").unwrap());
+        publisher.flush().wait().unwrap();
+        let arrived = (0..100).all(|_| numbers.next_timeout(Duration::from_millis(100)).is_some());
+        if !arrived {
+            steady_since = Instant::now();
+        }
+        (steady_since.elapsed() > STEADY).then_some(())
+    });
+}
+
+#[test]
+fn a_subscriber_leaves_a_lame_duck_and_misses_nothing() {
+    let cluster = cluster();
+    let subscriber = Client::connect(&cluster.urls().join(",")).unwrap();
+    let mut events = subscriber.events();
+    let mut numbers = subscriber.subscribe("n").unwrap();
+    let mut times = Vec::new();
+    let mut messages = 0;
+    // Each server that was left is lame from then on. The last one has the publisher.
+    let last = (node_of(&cluster, &subscriber) + 2) % 3;
+    let publisher = Client::connect(&cluster.nodes()[last].url()).unwrap();
+    for _ in 0..2 {
+        let lame = node_of(&cluster, &subscriber);
+        if lame == last {
+            break;
+        }
+        wait_until_all_arrives(&publisher, &mut numbers);
+        let reader = std::thread::spawn(move || {
+            let count = read_up(numbers.by_ref());
+            (numbers, count)
+        });
+        let stop = Arc::<AtomicBool>::default();
+        let counting = count_up(&publisher, "n", &stop);
+        let since = Instant::now();
+        cluster.nodes()[lame].lame_duck().unwrap();
+        times.push(wait_for_move(&mut events, since));
+        assert_ne!(node_of(&cluster, &subscriber), lame);
+        stop.store(true, Relaxed);
+        let published = counting.join().unwrap();
+        let (back, received) = reader.join().unwrap();
+        numbers = back;
+        assert_eq!((received, numbers.dropped()), (published, 0));
+        messages += received;
+    }
+    assert_eq!(subscriber.stats().reconnects, 0);
+    println!(
+        "C7: {} moves, {messages} messages, 0 lost, 0 twice, 0 out of order; {times:?}",
+        times.len()
+    );
+}
+
+#[test]
+fn a_publisher_leaves_a_lame_duck_and_all_is_stored_once_and_in_order() {
+    let cluster = cluster();
+    let publisher = Client::connect(&cluster.urls().join(",")).unwrap();
+    let js = JetStream::new(publisher.clone()).unwrap();
+    let stream = StreamConfig::new("S").subject("s").storage(Storage::Memory).replicas(3);
+    js.create_stream(&stream).wait().unwrap();
+    let mut events = publisher.events();
+    // A young stream has to be known everywhere before anything is measured.
+    let first = eventually("the stream stores", || {
+        let tickets: Vec<_> = (0..100).map(|_| js.publish("s", "begin").unwrap()).collect();
+        let outcomes: Result<Vec<_>, _> = tickets.into_iter().map(|ticket| ticket.wait()).collect();
+        outcomes.ok().map(|stored| stored[99].sequence + 1)
+    });
+    let stop = Arc::<AtomicBool>::default();
+    let publishing = {
+        let (js, stop) = (js.clone(), Arc::clone(&stop));
+        std::thread::spawn(move || {
+            let (mut waiting, mut stored) = (VecDeque::new(), Vec::new());
+            for number in 0u64.. {
+                if stop.load(Relaxed) {
+                    break;
+                }
+                waiting.push_back(js.publish("s", number.to_string()).unwrap());
+                if waiting.len() == 100 {
+                    stored.push(waiting.pop_front().map(jetlane_jetstream::Ticket::wait));
+                }
+            }
+            stored.extend(waiting.into_iter().map(|ticket| Some(ticket.wait())));
+            stored
+        })
+    };
+    let lame = node_of(&cluster, &publisher);
+    let since = Instant::now();
+    cluster.nodes()[lame].lame_duck().unwrap();
+    let time = wait_for_move(&mut events, since);
+    stop.store(true, Relaxed);
+    let stored = publishing.join().unwrap();
+    // Where the server that leaves has led the stream, its followers elect another leader meanwhile: what was on its way then is
+    // rejected or unknown, and said to be.
+    let outcomes: Vec<_> = stored.into_iter().flatten().collect();
+    let sequences: Vec<_> = outcomes.iter().flatten().map(|stored| stored.sequence).collect();
+    assert!(sequences.windows(2).all(|pair| pair[0] < pair[1]), "stored in the order published");
+    let last = js.publish("s", "last").unwrap().wait().unwrap().sequence;
+    let (stored, failed) = (sequences.len(), outcomes.len() - sequences.len());
+    assert!(stored > 100 && failed <= 100, "{stored} stored, {failed} not");
+    let in_stream = last - first;
+    assert!(
+        in_stream >= stored as u64 && in_stream <= outcomes.len() as u64,
+        "each stored once at most"
+    );
+    println!(
+        "C7: a publisher moved in {time:?}; {stored} stored in order, {failed} rejected or unknown"
+    );
+}
