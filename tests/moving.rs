@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use jetlane_client::{Client, ConnectOptions, Event, Message};
+use jetlane_client::{Client, Event, Message};
 use jetlane_jetstream::{JetStream, Storage, StreamConfig};
-use jetlane_testkit::{Cluster, Server};
+use jetlane_testkit::Cluster;
 use jetlane_tests::{DEADLINE, eventually};
 
 const PATIENT: &str = "lame_duck_duration: \"30s\", lame_duck_grace_period: \"3s\"";
@@ -19,7 +19,7 @@ fn cluster() -> Cluster {
 }
 
 /// The node that `client` is connected to.
-fn node_of(cluster: &Cluster, client: &Client) -> usize {
+fn node_of(client: &Client) -> usize {
     let name = client.server_info().server_name.clone();
     (0..3).find(|index| format!("n{}", index + 1) == name).expect("a node of this cluster")
 }
@@ -96,10 +96,10 @@ fn a_subscriber_leaves_a_lame_duck_and_misses_nothing() {
     let mut times = Vec::new();
     let mut messages = 0;
     // Each server that was left is lame from then on. The last one has the publisher.
-    let last = (node_of(&cluster, &subscriber) + 2) % 3;
+    let last = (node_of(&subscriber) + 2) % 3;
     let publisher = Client::connect(&cluster.nodes()[last].url()).unwrap();
     for _ in 0..2 {
-        let lame = node_of(&cluster, &subscriber);
+        let lame = node_of(&subscriber);
         if lame == last {
             break;
         }
@@ -113,7 +113,7 @@ fn a_subscriber_leaves_a_lame_duck_and_misses_nothing() {
         let since = Instant::now();
         cluster.nodes()[lame].lame_duck().unwrap();
         times.push(wait_for_move(&mut events, since));
-        assert_ne!(node_of(&cluster, &subscriber), lame);
+        assert_ne!(node_of(&subscriber), lame);
         stop.store(true, Relaxed);
         let published = counting.join().unwrap();
         let (back, received) = reader.join().unwrap();
@@ -160,7 +160,7 @@ fn a_publisher_leaves_a_lame_duck_and_all_is_stored_once_and_in_order() {
             stored
         })
     };
-    let lame = node_of(&cluster, &publisher);
+    let lame = node_of(&publisher);
     let since = Instant::now();
     cluster.nodes()[lame].lame_duck().unwrap();
     let time = wait_for_move(&mut events, since);
