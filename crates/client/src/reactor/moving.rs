@@ -215,14 +215,15 @@ impl Reactor {
             link.output.next().extend_from_slice(encode::PING);
             link.session.on_flush_sent(Barrier::Subscribed);
             moving.stage = Stage::Subscribing;
+            // From now on what the old link brings may come by the new one, too.
+            if let Some(old) = &mut self.link {
+                old.set_watch(Watch::Remember(Twins::default()));
+            }
         }
         let subscribed =
             link.lifted.drain(..).any(|barrier| matches!(barrier, Barrier::Subscribed));
         if subscribed && moving.stage == Stage::Subscribing {
             moving.stage = Stage::Overlapping { until: self.now + OVERLAP };
-            if let Some(old) = &mut self.link {
-                old.set_watch(Watch::Remember(Twins::default()));
-            }
         }
     }
 
