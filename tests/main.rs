@@ -6,6 +6,8 @@ mod bus;
 mod consume;
 #[path = "core.rs"]
 mod core_nats;
+#[path = "executors.rs"]
+mod executors;
 #[path = "faults.rs"]
 mod faults;
 #[path = "gaps.rs"]
@@ -16,5 +18,7 @@ mod inline;
 mod jetstream;
 #[path = "local.rs"]
 mod local;
+#[path = "messaging.rs"]
+mod messaging;
 #[path = "moving.rs"]
 mod moving;

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
@@ -179,6 +180,11 @@ impl Events {
     /// The next event, waited for no longer than `timeout`. `None` if none came, or the connection is closed.
     pub fn next_timeout(&mut self, timeout: Duration) -> Option<Event> {
         self.wait(Some(later(Instant::now(), timeout)))
+    }
+
+    /// The next event, as a future. `None` if the connection is closed. It may be dropped unfinished: no event is lost.
+    pub async fn recv(&mut self) -> Option<Event> {
+        poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
     }
 
     fn wait(&mut self, deadline: Option<Instant>) -> Option<Event> {

@@ -98,9 +98,9 @@ pub enum Overflow {
     /// Of each subject only the newest message waits, in the place of those it replaces; when there are too many subjects, the oldest
     /// message is dropped.
     Conflate,
-    /// Nothing is dropped: the connection is not read, for any of its subscriptions, until the reader has taken what there is. What one
-    /// turn reads (`Limits::turn_bytes`) may exceed the bounds. A server gives a connection up that is not read
-    /// for long (its `write_deadline`, 10 s by default, once its own buffer for us is full).
+    /// Nothing is dropped: the connection is not read, for any of its subscriptions, until the reader has taken what there is. Up to two
+    /// turns' worth of bytes (each `Limits::turn_bytes` and a read of 128 KiB) may exceed the bounds. A server gives a connection up that
+    /// is not read for long (its `write_deadline`, 10 s by default, once its own buffer for us is full).
     Block,
 }
 

@@ -1,6 +1,7 @@
 //! One request, many replies (ADR-47).
 
 use std::fmt;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -134,6 +135,11 @@ impl Replies {
     /// The next reply, if one is there already.
     pub fn try_next(&mut self) -> Option<Message> {
         self.reader.try_next().into_message()
+    }
+
+    /// The next reply, as a future. `None` if no more come. It may be dropped unfinished: no reply is lost.
+    pub async fn recv(&mut self) -> Option<Message> {
+        poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
     }
 
     /// Why no more replies come; `None` while they may. [`CloseReason::Complete`] by count, stall or sentinel.

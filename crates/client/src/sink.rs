@@ -99,6 +99,8 @@ pub enum CloseReason {
 #[derive(Debug)]
 pub struct Out<'a> {
     pub(crate) bytes: &'a mut Vec<u8>,
+    /// Counts what is published.
+    pub(crate) published: &'a mut u64,
     pub(crate) now: Instant,
     pub(crate) connected: bool,
     /// The subscription of the sink that writes.
@@ -127,6 +129,7 @@ impl Out<'_> {
     /// Appends a publish. `subject` and `reply` must be valid; `reply` may be empty.
     #[inline]
     pub fn publish(&mut self, subject: &[u8], reply: &[u8], payload: &[u8]) {
+        *self.published += 1;
         encode::publish(self.bytes, subject, reply, payload);
     }
 }

@@ -12,11 +12,11 @@ pub enum State {
     Closed,
 }
 
-/// What a connection has done since it was opened.
+/// What a connection has done since it was opened, as ADR-40 counts: bytes on sockets, and messages with or without headers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Messages queued to be published (with JetStream acks and pulls queued by user threads).
+    /// Messages published: queued by users, and written by the layers above, as acks and pull requests.
     pub messages_out: u64,
     /// Bytes written to sockets.
     pub bytes_out: u64,
@@ -37,6 +37,8 @@ pub struct Stats {
 /// The counters, written by the reactor (and by sinks on its thread) only.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
+    /// Published by sinks.
+    pub(crate) messages_out: AtomicU64,
     pub(crate) bytes_out: AtomicU64,
     pub(crate) messages_in: AtomicU64,
     pub(crate) bytes_in: AtomicU64,
@@ -54,10 +56,11 @@ pub(crate) fn count(counter: &AtomicU64, more: u64) {
 }
 
 impl Counters {
-    pub(crate) fn read(&self, messages_out: u64) -> Stats {
+    /// `queued` are the messages that users have queued.
+    pub(crate) fn read(&self, queued: u64) -> Stats {
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Stats {
-            messages_out,
+            messages_out: queued + load(&self.messages_out),
             bytes_out: load(&self.bytes_out),
             messages_in: load(&self.messages_in),
             bytes_in: load(&self.bytes_in),

@@ -1,4 +1,5 @@
 use std::fmt;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -56,6 +57,13 @@ impl Subscription {
             Reader::Lossy(reader) => reader.next(deadline()),
         }
         .into_message()
+    }
+
+    /// The next message, as a future. `None` if no more come. It may be dropped unfinished: no message is lost.
+    ///
+    /// (As a subscription is an `Iterator` and a `Stream`, `next()` is ambiguous where the extensions of both are in scope.)
+    pub async fn recv(&mut self) -> Option<Message> {
+        poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
     }
 
     /// What it has seen so far.

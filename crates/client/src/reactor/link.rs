@@ -404,7 +404,8 @@ impl Link {
 fn deliver(routes: &mut Routes, output: &mut Output, frame: &[u8], at: MessageFrame, now: Instant) {
     // A message that was on its way when its subscription ended is nobody's.
     if let Some(sink) = routes.taker(at.sid) {
-        let mut out = Out { bytes: output.next(), now, connected: true, sid: at.sid };
+        let (bytes, published) = output.for_sinks();
+        let mut out = Out { bytes, published, now, connected: true, sid: at.sid };
         sink.message(&MessageRef::new(frame, at), &mut out);
     }
 }

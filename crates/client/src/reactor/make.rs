@@ -7,7 +7,7 @@ use std::time::Instant;
 use mio::{Events, Poll, Token, Waker};
 
 use super::pool::Pool;
-use super::{Reactor, Routes};
+use super::{Backlog, Reactor, Routes};
 use crate::options::ConnectOptions;
 use crate::pending::{Pending, pending};
 use crate::shared::{Driver, Shared};
@@ -64,7 +64,7 @@ pub(crate) fn make(
         leaving: None,
         drain: None,
         routes: Routes::default(),
-        backlog: Vec::new(),
+        backlog: Backlog::default(),
         barriers: Vec::new(),
         commands: Vec::new(),
         now,

@@ -81,12 +81,19 @@ pub(crate) struct Reactor {
     drain: Option<Drain>,
     routes: Routes,
     /// Publishes that a lost connection left unwritten; sent first on the next one.
-    backlog: Vec<u8>,
+    backlog: Backlog,
     /// Barriers set up while there was no connection.
     barriers: Vec<Barrier>,
     /// A buffer for what is taken from the outbox; empty between turns.
     commands: Vec<Command>,
     now: Instant,
+}
+
+/// Frames for the next connection, and how many messages sinks have published there.
+#[derive(Debug, Default)]
+struct Backlog {
+    bytes: Vec<u8>,
+    published: u64,
 }
 
 /// A drain of the whole connection.
@@ -271,6 +278,10 @@ impl Reactor {
     fn write(&mut self) {
         self.write_moving();
         let Some(link) = &mut self.link else { return };
+        let published = link.output.take_published() + mem::take(&mut self.backlog.published);
+        if published > 0 {
+            count(&self.shared.counters.messages_out, published);
+        }
         match link.write() {
             Ok(written) => count(&self.shared.counters.bytes_out, written as u64),
             Err(error) => self.lost(error),
@@ -386,9 +397,10 @@ impl Reactor {
         let Some(link) = &mut self.link else { return };
         // Subscriptions first, so that the answers to what follows find them.
         self.routes.restore(link.output.next());
-        link.output.next().append(&mut self.backlog);
+        link.output.next().append(&mut self.backlog.bytes);
         if anew {
-            let mut out = Out { bytes: link.output.next(), now: self.now, connected: true, sid: 0 };
+            let (bytes, published) = link.output.for_sinks();
+            let mut out = Out { bytes, published, now: self.now, connected: true, sid: 0 };
             self.routes.connected(&mut out);
         }
         for barrier in self.barriers.drain(..) {
@@ -404,8 +416,8 @@ impl Reactor {
         let commands = {
             let mut outbox = self.shared.outbox.lock();
             let queued = mem::take(&mut outbox.bytes);
-            keep_publishes(&mut self.backlog, &queued);
-            let mut unsent = Unsent { bytes: &mut self.backlog };
+            keep_publishes(&mut self.backlog.bytes, &queued);
+            let mut unsent = Unsent { bytes: &mut self.backlog.bytes };
             let dropped = unsent.drop_larger_than(max_payload);
             if dropped > 0 {
                 // While the outbox is locked nobody can publish: what is unsent now is all that still waits for answers.
@@ -436,7 +448,7 @@ impl Reactor {
         let outbox = self.shared.outbox.lock();
         let deadline = outbox.closing?;
         let in_link = self.link.as_ref().map_or(0, |link| link.output.unwritten());
-        let unwritten = in_link + self.backlog.len() + outbox.bytes.len();
+        let unwritten = in_link + self.backlog.bytes.len() + outbox.bytes.len();
         let more = unwritten > 0 || !outbox.commands.is_empty();
         drop(outbox);
         let in_time = Instant::now() < deadline;
@@ -500,11 +512,15 @@ impl Reactor {
 }
 
 /// Where sinks write to: behind what the connection writes now, or what the next one will write first.
-fn out_of<'a>(link: &'a mut Option<Link>, backlog: &'a mut Vec<u8>, now: Instant) -> Out<'a> {
+fn out_of<'a>(link: &'a mut Option<Link>, backlog: &'a mut Backlog, now: Instant) -> Out<'a> {
     match link {
         Some(link) if link.is_ready() => {
-            Out { bytes: link.output.next(), now, connected: true, sid: 0 }
+            let (bytes, published) = link.output.for_sinks();
+            Out { bytes, published, now, connected: true, sid: 0 }
         }
-        _ => Out { bytes: backlog, now, connected: false, sid: 0 },
+        _ => {
+            let Backlog { bytes, published } = backlog;
+            Out { bytes, published, now, connected: false, sid: 0 }
+        }
     }
 }

@@ -313,7 +313,7 @@ impl Reactor {
         let Some(Moving { link: Some(new), .. }) = self.moving.take() else { return };
         let Some(mut old) = self.link.replace(new) else { return };
         // What sinks wrote behind the last PING, if it is still here.
-        old.output.keep_unwritten(false, &mut self.backlog);
+        old.output.keep_unwritten(false, &mut self.backlog.bytes);
         self.barriers.extend(old.session.take_flushes());
         let twins = match old.set_watch(Watch::Off) {
             Watch::Remember(twins) => twins,

@@ -30,6 +30,8 @@ pub(crate) struct Output {
     pushed: usize,
     /// An empty buffer.
     spare: Vec<u8>,
+    /// Messages that sinks have published since somebody asked.
+    published: u64,
     /// Where the last PONG in `writing` ends, and that in `next`; 0 if there is none.
     pong_end: usize,
     next_pong_end: usize,
@@ -40,6 +42,17 @@ impl Output {
     #[inline]
     pub(crate) fn next(&mut self) -> &mut Vec<u8> {
         &mut self.next
+    }
+
+    /// Where sinks append to, and count what they publish.
+    #[inline]
+    pub(crate) fn for_sinks(&mut self) -> (&mut Vec<u8>, &mut u64) {
+        (&mut self.next, &mut self.published)
+    }
+
+    /// How many messages sinks have published since this was asked last.
+    pub(crate) fn take_published(&mut self) -> u64 {
+        mem::take(&mut self.published)
     }
 
     /// How many bytes are not written yet.

@@ -31,7 +31,7 @@ impl Reactor {
             return;
         }
         if link.is_ready() {
-            link.output.keep_unwritten(error.blames_a_frame(), &mut self.backlog);
+            link.output.keep_unwritten(error.blames_a_frame(), &mut self.backlog.bytes);
         }
         // What the last read brought before it failed is handed on as well.
         self.end_turn_of_sinks();
@@ -115,13 +115,13 @@ impl Reactor {
             let mut outbox = self.shared.outbox.lock();
             let queued = mem::take(&mut outbox.bytes);
             if self.options.limits.reconnect_bytes > 0 {
-                keep_publishes(&mut self.backlog, &queued);
+                keep_publishes(&mut self.backlog.bytes, &queued);
             } else {
                 // Nothing waits for the next connection, and whoever asked for an answer learns of it now.
-                self.backlog.clear();
+                self.backlog.bytes.clear();
             }
-            self.routes.disconnected(&mut Unsent { bytes: &mut self.backlog });
-            outbox.held_back = self.backlog.len();
+            self.routes.disconnected(&mut Unsent { bytes: &mut self.backlog.bytes });
+            outbox.held_back = self.backlog.bytes.len();
             self.shared.outbox.set_connected(&mut outbox, false);
             // What was written before them may be lost, so barriers that were set up by now are broken.
             let (failed, commands): (Vec<_>, Vec<_>) = mem::take(&mut outbox.commands)
