@@ -345,7 +345,8 @@ fn a_queue_that_blocks_loses_nothing_and_the_connection_goes_on() {
     assert_eq!(other.next_timeout(DEADLINE).unwrap().payload(), b"x");
     let stats = queue.stats();
     assert_eq!((stats.dropped, client.stats().reconnects), (0, 0));
-    assert!(stats.most_waiting < 100 + 2 * (256 << 10) / "MSG q 1 1\r\n0\r\n".len(), "{stats:?}");
+    let two_turns = 2 * (Limits::default().turn_bytes + (128 << 10));
+    assert!(stats.most_waiting_bytes < two_turns + 10_000, "{stats:?}");
     drop(queue);
     client.flush().wait().unwrap();
 }
