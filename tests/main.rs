@@ -2,6 +2,8 @@
 
 #[path = "bus.rs"]
 mod bus;
+#[path = "connecting.rs"]
+mod connecting;
 #[path = "consume.rs"]
 mod consume;
 #[path = "core.rs"]
