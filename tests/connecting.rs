@@ -313,7 +313,8 @@ fn without_a_reconnect_buffer_publishing_fails_at_once_while_down() {
 fn frames_that_were_not_written_whole_are_sent_again() {
     let server = server();
     let proxy = Proxy::start(server.port()).unwrap();
-    let client = Client::connect(&proxy.url()).unwrap();
+    let soon = ConnectOptions::new().reconnect_delay(|_| Duration::from_millis(1));
+    let client = soon.connect(&proxy.url()).unwrap();
     let witness = Client::connect(&server.url()).unwrap();
     let mut all = witness.subscribe("w").unwrap();
     witness.flush().wait().unwrap();
