@@ -363,8 +363,8 @@ impl ConnectOptions {
         self
     }
 
-    /// The pace of reconnecting: the wait before each round of attempts. Default: at once, then from 50 ms doubling to 2 s, with jitter,
-    /// without end.
+    /// The pace of reconnecting: the wait before each round of attempts. Default: within 50 ms, then from
+    /// 50 ms doubling to 2 s, with jitter, without end.
     #[must_use]
     pub fn reconnect_backoff(mut self, backoff: Backoff) -> Self {
         self.backoff = backoff;

@@ -204,7 +204,13 @@ impl Reactor {
             }
             Command::UnsubscribeAfter { sid, most } => self.routes.limit(sid, most),
             // Done when it was taken.
-            Command::Nudge { .. } | Command::EndTurn => {}
+            Command::Nudge { .. } => {}
+            // It may be a search that has found something.
+            Command::EndTurn => {
+                self.now = Instant::now();
+                self.keep_dialing();
+                self.keep_moving();
+            }
             Command::Barrier(barrier) => self.set_up(barrier),
             Command::Drain { deadline } => self.begin_drain(deadline),
             Command::Reconnect => self.force_reconnect(),
@@ -381,11 +387,11 @@ impl Reactor {
             }
         };
         self.resume(true);
+        self.shared.emit(&event);
+        self.on_info();
         if let Some(first) = self.first.take() {
             first.resolve(Ok(()));
         }
-        self.shared.emit(&event);
-        self.on_info();
     }
 
     /// Another link stands in the place of the last one. `anew` if what was on its way there is lost.
