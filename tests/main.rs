@@ -24,3 +24,5 @@ mod local;
 mod messaging;
 #[path = "moving.rs"]
 mod moving;
+#[path = "tracing.rs"]
+mod traces;

@@ -52,6 +52,8 @@ mod tls;
 #[cfg(not(feature = "tls"))]
 #[path = "tls_off.rs"]
 mod tls;
+#[cfg(feature = "tracing")]
+mod trace;
 mod url;
 
 pub use arena::Arena;

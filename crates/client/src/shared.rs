@@ -174,6 +174,8 @@ impl Shared {
 
     /// Tells all who want to know.
     pub(crate) fn emit(&self, event: &Event) {
+        #[cfg(feature = "tracing")]
+        crate::trace::report(event);
         // It is the user's callback that may panic.
         contain(&self.counters, || self.events.emit(event));
     }
