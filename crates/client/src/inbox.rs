@@ -9,8 +9,11 @@ const SLOT_DIGITS: usize = 4;
 /// Longest token: the slot, and an epoch of 32 bits.
 const MAX_TOKEN: usize = SLOT_DIGITS + 7;
 
-/// Longest prefix: what the user chose (60), `.`, 12 digits, `.`.
-const MAX_PREFIX: usize = 74;
+/// An id with its dots: `.`, 12 digits, `.`.
+const ID: usize = 14;
+
+/// Longest prefix: what the user chose, and the id.
+const MAX_PREFIX: usize = 60 + ID;
 
 /// The subjects of one long-lived subscription for answers: `_INBOX.<id>.<token>`.
 ///
@@ -18,8 +21,11 @@ const MAX_PREFIX: usize = 74;
 /// of a slot in a pending ring; slots are reused, and so are these subjects, which a server caches.
 #[derive(Clone, Copy, Debug)]
 pub struct Inbox {
-    prefix: [u8; MAX_PREFIX],
+    /// With room for a token, so that a subject is one copy of it.
+    prefix: [u8; MAX_PREFIX + MAX_TOKEN],
     prefix_len: usize,
+    /// The end of the prefix. Nobody else has it, so that is all there is to compare.
+    id: [u8; ID],
 }
 
 /// A reply subject of an [`Inbox`].
@@ -40,7 +46,7 @@ impl Inbox {
 
     /// Whether inboxes can begin with `prefix`.
     pub(crate) fn takes_prefix(prefix: &str) -> bool {
-        prefix.len() <= MAX_PREFIX - 14 && jetlane_proto::check_subject(prefix).is_ok()
+        prefix.len() <= MAX_PREFIX - ID && jetlane_proto::check_subject(prefix).is_ok()
     }
 
     /// A new inbox below another prefix, which must be taken.
@@ -51,9 +57,12 @@ impl Inbox {
         if getrandom::fill(&mut random).is_err() {
             random.fill_with(|| fastrand::u8(..));
         }
-        let id = random.map(|random| DIGITS[usize::from(random & 31)]);
-        let mut inbox = Self { prefix: [0; MAX_PREFIX], prefix_len: 0 };
-        for part in [text.as_bytes(), b".", &id, b"."] {
+        let mut id = [b'.'; ID];
+        for (digit, random) in id[1..].iter_mut().zip(random) {
+            *digit = DIGITS[usize::from(random & 31)];
+        }
+        let mut inbox = Self { prefix: [0; MAX_PREFIX + MAX_TOKEN], prefix_len: 0, id };
+        for part in [text.as_bytes(), &id] {
             let end = inbox.prefix_len + part.len();
             inbox.prefix[inbox.prefix_len..end].copy_from_slice(part);
             inbox.prefix_len = end;
@@ -75,8 +84,7 @@ impl Inbox {
     /// Where the answer to the question with `token` goes.
     #[inline]
     pub fn subject(&self, token: Token) -> ReplySubject {
-        let mut bytes = [0; MAX_PREFIX + MAX_TOKEN];
-        bytes[..MAX_PREFIX].copy_from_slice(&self.prefix);
+        let mut bytes = self.prefix;
         for digit in 0..SLOT_DIGITS {
             let shift = 5 * (SLOT_DIGITS - 1 - digit);
             bytes[self.prefix_len + digit] = DIGITS[(token.slot >> shift) as usize & 31];
@@ -95,7 +103,10 @@ impl Inbox {
     /// The token in a subject of this inbox. `None` if it is not one of ours.
     #[inline]
     pub fn token(&self, subject: &[u8]) -> Option<Token> {
-        let token = subject.strip_prefix(self.prefix())?;
+        let (prefix, token) = subject.split_at_checked(self.prefix_len)?;
+        if prefix.last_chunk() != Some(&self.id) {
+            return None;
+        }
         let (slot, epoch) = token.split_at_checked(SLOT_DIGITS)?;
         if epoch.len() > MAX_TOKEN - SLOT_DIGITS || epoch.last() == Some(&b'0') {
             return None;
