@@ -68,9 +68,10 @@ pub use error::{
 pub use event::{Event, Events};
 pub use inbox::{Inbox, ReplySubject};
 pub use jetlane_proto as proto;
+pub use jetlane_proto::subject;
 pub use jetlane_proto::{
     AsSubject, Auth, Backoff, HeaderBlock, HeaderView, Headers, Limits, ServerError, ServerInfo,
-    Subject, SubjectFilter,
+    StaticSubject, Subject, SubjectFilter,
 };
 pub use local::LocalClient;
 pub use message::{Message, MessageRef};

@@ -28,6 +28,7 @@ mod scan;
 mod server_error;
 mod session;
 mod span;
+mod static_subject;
 mod subject;
 
 pub use backoff::Backoff;
@@ -40,6 +41,7 @@ pub use parser::{Frame, MessageFrame, ParseError, Parser, Step};
 pub use server_error::ServerError;
 pub use session::{Greeting, Pong, Session, SessionConfig, SessionError, SessionTimeout};
 pub use span::Span;
+pub use static_subject::StaticSubject;
 pub use subject::{
     AsSubject, NameError, Subject, SubjectError, SubjectFilter, check_filter, check_name,
     check_subject,

@@ -5,7 +5,7 @@ use crate::scan;
 
 /// The longest subject, in bytes: with a reply subject and sizes it still fits the 4096 bytes of a server's default
 /// `max_control_line`.
-const MAX_LEN: usize = 3800;
+pub(crate) const MAX_LEN: usize = 3800;
 
 /// Why a text is not a subject. Always the caller's fault.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
