@@ -16,3 +16,5 @@ mod inline;
 mod jetstream;
 #[path = "local.rs"]
 mod local;
+#[path = "permissions.rs"]
+mod permissions;
