@@ -43,6 +43,9 @@ pub enum UrlError {
     /// Credentials with a broken `%` escape.
     #[error("the credentials in the URL have a broken % escape")]
     Escape,
+    /// What stands before a comma is no URL, and may be a part of credentials. It is not shown.
+    #[error("what stands before a comma is no URL; in credentials a comma is written as %2C")]
+    Comma,
 }
 
 impl ServerUrl {
@@ -51,7 +54,9 @@ impl ServerUrl {
     /// # Errors
     /// [`UrlError`] says what is wrong with it.
     pub fn parse(text: &str) -> Result<Self, UrlError> {
-        let (tls, rest) = match text.split_once("://") {
+        // Without a scheme, a password may hold what ends one.
+        let is_scheme = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        let (tls, rest) = match text.split_once("://").filter(|(scheme, _)| is_scheme(scheme)) {
             None => (false, text),
             Some(("nats", rest)) => (false, rest),
             Some(("tls", rest)) => (true, rest),
@@ -82,13 +87,24 @@ impl ServerUrl {
     /// # Errors
     /// [`UrlError`] says what is wrong with the first that is.
     pub fn parse_list(text: &str) -> Result<Vec<Self>, (String, UrlError)> {
-        let shown =
-            |url: &str| url.rsplit_once('@').map_or(url, |(_, address)| address).to_string();
-        text.split(',')
-            .map(str::trim)
-            .filter(|url| !url.is_empty())
-            .map(|url| Self::parse(url).map_err(|error| (shown(url), error)))
-            .collect()
+        let mut urls = Vec::new();
+        let mut rest = Some(text);
+        while let Some(list) = rest {
+            let (url, more) = list.split_once(',').map_or((list, None), |(a, b)| (a, Some(b)));
+            rest = more;
+            let url = url.trim();
+            if url.is_empty() {
+                continue;
+            }
+            urls.push(Self::parse(url).map_err(|error| match url.rsplit_once('@') {
+                Some((_, address)) => (address.into(), error),
+                None if more.is_some_and(|more| more.contains('@')) => {
+                    ("…".into(), UrlError::Comma)
+                }
+                None => (url.into(), error),
+            })?);
+        }
+        Ok(urls)
     }
 
     /// The host: a name, or an address without brackets.
@@ -219,6 +235,7 @@ mod tests {
             ("http://h", Err(UrlError::Scheme { scheme: "http".into() })),
             ("ws://h", Err(UrlError::Scheme { scheme: "ws".into() })),
             ("tls://h", Ok(("h", 4222, Auth::None))),
+            ("u:p://w@h", Ok(("h", 4222, user("u", "p://w")))),
             ("nats://", Err(UrlError::NoHost)),
             ("", Err(UrlError::NoHost)),
             ("nats://:4222", Err(UrlError::NoHost)),
@@ -251,6 +268,7 @@ mod tests {
         assert_eq!(hosts("a, tls://b:1,,").unwrap(), ["nats://a:4222", "tls://b:1"]);
         assert_eq!(hosts("").unwrap(), [""; 0]);
         assert_eq!(hosts("a,u:secret@b:x").unwrap_err().0, "b:x");
+        assert_eq!(hosts("u:sec,ret@b").unwrap_err(), ("…".into(), UrlError::Comma));
     }
 
     #[test]
