@@ -26,6 +26,7 @@ use std::time::{Duration, Instant};
 use jetlane_proto::{Connect, SessionTimeout, encode};
 use mio::{Events, Poll};
 
+use crate::error::LinkError;
 use crate::options::ConnectOptions;
 use crate::outbox::Command;
 use crate::pending::Resolver;
@@ -62,6 +63,8 @@ pub(crate) struct Reactor {
     search: Option<Search>,
     /// Those of its addresses that were not tried yet, the next one last.
     addresses: Vec<SocketAddr>,
+    /// Why another of its addresses failed, if that tells more than that nobody is there.
+    telling: Option<(SocketAddr, LinkError)>,
     /// Counts links, to tell their events from each other.
     links: usize,
     /// When to try the next server, while there is no link.
@@ -349,6 +352,7 @@ impl Reactor {
         let server = link.server.to_string();
         self.pool.on_ready();
         self.addresses.clear();
+        self.telling = None;
         self.shared.counters.set_state(State::Connected);
         self.shared.set_info(link.session.info());
         let event = match mem::replace(&mut self.was_connected, true) {

@@ -63,8 +63,16 @@ impl Reactor {
         if !self.addresses.is_empty() {
             // The same server by another address.
             self.retry_at = Some(self.now);
+            if let Some(address) = address.filter(|_| !error.is_io()) {
+                self.telling = Some((address, error));
+            }
             return;
         }
+        // What a server said counts for more than that nobody was there at the last address.
+        let (address, error) = match self.telling.take() {
+            Some((address, telling)) if error.is_io() => (Some(address), telling),
+            _ => (address, error),
+        };
         self.server = None;
         let verdict = self.pool.on_failure(error.refusal().cloned());
         let has_failed = verdict == Verdict::GiveUp || self.pool.have_all_failed();
