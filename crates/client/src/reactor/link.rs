@@ -123,6 +123,11 @@ impl Link {
         self.writable && (self.connecting || self.output.unwritten() > 0 || self.wire.wants_write())
     }
 
+    /// How many bytes the socket has not taken yet.
+    pub(crate) fn unwritten(&self) -> usize {
+        self.output.unwritten() + self.wire.held()
+    }
+
     /// True if reading may come to something, and may be done.
     pub(crate) fn may_read(&self) -> bool {
         self.must_read && !self.connecting && !self.output.owes_much()

@@ -418,7 +418,7 @@ impl Reactor {
     fn closed(&mut self) -> Option<Turn> {
         let outbox = self.shared.outbox.lock();
         let deadline = outbox.closing?;
-        let in_link = self.link.as_ref().map_or(0, |link| link.output.unwritten());
+        let in_link = self.link.as_ref().map_or(0, Link::unwritten);
         let unwritten = in_link + self.backlog.len() + outbox.bytes.len();
         let more = unwritten > 0 || !outbox.commands.is_empty();
         drop(outbox);
