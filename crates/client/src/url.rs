@@ -1,5 +1,4 @@
 use std::fmt;
-use std::net::IpAddr;
 
 use jetlane_proto::Auth;
 
@@ -11,7 +10,7 @@ pub struct ServerUrl {
     pub(crate) port: u16,
     pub(crate) auth: Auth,
     pub(crate) tls: bool,
-    /// The name that the user gave, if a server told of this one by its address.
+    /// The name that the user gave, if a server told of this one.
     tls_host: Option<String>,
 }
 
@@ -128,14 +127,11 @@ impl ServerUrl {
     }
 
     /// As told by the server at `here`: what the user demanded of that one holds for this one.
-    pub(crate) fn as_discovered_by(mut self, here: &Self) -> Self {
+    pub(crate) fn discovered_by(mut self, here: &Self) -> Self {
         self.auth = here.auth.clone();
         self.tls = here.tls;
-        // Servers tell of each other by address, and certificates are for names.
-        let is_address = |host: &str| host.parse::<IpAddr>().is_ok();
-        if is_address(&self.host) && !is_address(here.tls_host()) {
-            self.tls_host = Some(here.tls_host().into());
-        }
+        // Whoever told of it, and what name it goes by: it must prove that it is one of the user's servers.
+        self.tls_host = Some(here.tls_host().into());
         self
     }
 }

@@ -133,7 +133,7 @@ impl Pool {
             .iter()
             .take(self.options.most)
             .filter_map(|text| ServerUrl::parse(text).ok())
-            .map(|url| url.as_discovered_by(&here))
+            .map(|url| url.discovered_by(&here))
             .collect();
         self.entries.retain(|entry| {
             !entry.discovered
@@ -272,19 +272,19 @@ mod tests {
 
     #[test]
     fn what_discovered_servers_inherit() {
-        let mut pool = pool(&["tls://user:secret@name.example"], |_| ());
-        next(&mut pool);
-        pool.discover(&told(&["10.0.0.2"]));
-        let url = pool.next().unwrap();
-        assert_eq!((url.host.as_str(), url.tls), ("10.0.0.2", true));
-        assert_eq!(
-            url.tls_host(),
-            "name.example",
-            "the name that the user gave is the one to verify"
-        );
-        assert!(
-            matches!(&url.auth, jetlane_proto::Auth::UserPassword { user, .. } if user == "user")
-        );
+        for (given, verified) in [("name.example", "name.example"), ("10.0.0.1", "10.0.0.1")] {
+            let mut pool = pool(&[&format!("tls://user:secret@{given}")], |_| ());
+            next(&mut pool);
+            pool.discover(&told(&["10.0.0.2", "other.example"]));
+            for host in ["10.0.0.2", "other.example"] {
+                let url = pool.next().unwrap();
+                assert_eq!((url.host.as_str(), url.tls), (host, true));
+                assert_eq!(url.tls_host(), verified, "what the user gave is to be verified");
+                assert!(
+                    matches!(&url.auth, jetlane_proto::Auth::UserPassword { user, .. } if user == "user")
+                );
+            }
+        }
     }
 
     #[test]
