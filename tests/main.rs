@@ -20,3 +20,5 @@ mod jetstream;
 mod local;
 #[path = "permissions.rs"]
 mod permissions;
+#[path = "tls.rs"]
+mod tls;

@@ -42,6 +42,7 @@ impl Reactor {
                 self.pool.on_steady_end();
             }
             let (server, reason) = (link.server.to_string(), error.to_string());
+            self.shared.tell_error(&reason);
             self.shared.emit(&Event::Disconnected { server, reason });
             self.plan(Some(link.address), error);
         } else {
@@ -52,14 +53,13 @@ impl Reactor {
     /// A connection to `server` did not come to be.
     fn failed(&mut self, server: &ServerUrl, address: Option<SocketAddr>, error: LinkError) {
         let (server, reason) = (server.to_string(), error.to_string());
+        self.shared.tell_error(&reason);
         self.shared.emit(&Event::ConnectFailed { server, reason });
         self.plan(address, error);
     }
 
     /// Plans the next attempt.
     fn plan(&mut self, address: Option<SocketAddr>, error: LinkError) {
-        let reason = error.to_string();
-        self.shared.tell_error(&reason);
         if !self.addresses.is_empty() {
             // The same server by another address.
             self.retry_at = Some(self.now);
