@@ -336,7 +336,7 @@ impl Reactor {
         let Some(link) = &self.link else { return };
         let (info, was_lame) = (link.session.info(), self.shared.info.lock().lame_duck);
         self.shared.set_info(info);
-        let fresh = self.pool.discover(&info.connect_urls);
+        let fresh = self.pool.discover(&link.server, &info.connect_urls);
         let lame_duck = (info.lame_duck && !was_lame).then(|| link.server.to_string());
         if !fresh.is_empty() {
             self.shared.emit(&Event::ServersDiscovered { servers: fresh });

@@ -120,24 +120,22 @@ impl Pool {
         self.failures >= self.entries.len()
     }
 
-    /// The connected server says that these are in its cluster. Returns those that are new; those that it told of before and does not any
-    /// more are forgotten.
-    pub(crate) fn discover(&mut self, connect_urls: &[String]) -> Vec<String> {
-        if self.options.ignore_discovered || connect_urls.is_empty() {
+    /// The server that we are connected to says that these are in its cluster. Returns those that are new; those that it told of before
+    /// and does not any more are forgotten. One that the user has replaced has nothing to say.
+    pub(crate) fn discover(&mut self, here: &ServerUrl, connect_urls: &[String]) -> Vec<String> {
+        let is_known = self.urls().any(|url| url == here);
+        if self.options.ignore_discovered || connect_urls.is_empty() || !is_known {
             return Vec::new();
         }
-        let Some(here) = self.entries.get(self.current).map(|entry| entry.url.clone()) else {
-            return Vec::new();
-        };
         let told: Vec<_> = connect_urls
             .iter()
             .take(self.options.most)
             .filter_map(|text| ServerUrl::parse(text).ok())
-            .map(|url| url.discovered_by(&here))
+            .map(|url| url.discovered_by(here))
             .collect();
         self.entries.retain(|entry| {
             !entry.discovered
-                || entry.url.is_same_place(&here)
+                || entry.url.is_same_place(here)
                 || told.iter().any(|url| url.is_same_place(&entry.url))
         });
         let mut fresh: Vec<ServerUrl> = Vec::new();
@@ -153,7 +151,7 @@ impl Pool {
         let told = fresh.iter().map(ToString::to_string).collect();
         self.entries.extend(fresh.into_iter().map(|url| Entry::new(url, true)));
         // Its place may have changed.
-        let current = self.entries.iter().position(|entry| entry.url.is_same_place(&here));
+        let current = self.urls().position(|url| url == here);
         self.current = current.unwrap_or(0);
         told
     }
@@ -181,6 +179,12 @@ mod tests {
 
     fn next(pool: &mut Pool) -> String {
         pool.next().unwrap().host.clone()
+    }
+
+    /// The server that was tried last tells of `hosts`.
+    fn tells(pool: &mut Pool, hosts: &[&str]) -> Vec<String> {
+        let here = pool.entries[pool.current].url.clone();
+        pool.discover(&here, &told(hosts))
     }
 
     fn told(hosts: &[&str]) -> Vec<String> {
@@ -245,16 +249,16 @@ mod tests {
         let mut pool = pool(&["a", "b"], |_| ());
         next(&mut pool);
         pool.on_ready();
-        assert_eq!(pool.discover(&told(&["a", "c", "d"])), ["nats://c:4222", "nats://d:4222"]);
+        assert_eq!(tells(&mut pool, &["a", "c", "d"]), ["nats://c:4222", "nats://d:4222"]);
         assert_eq!(hosts(&pool), ["a", "b", "c", "d"]);
-        assert_eq!(pool.discover(&told(&["d", "e"])), ["nats://e:4222"]);
+        assert_eq!(tells(&mut pool, &["d", "e"]), ["nats://e:4222"]);
         assert_eq!(hosts(&pool), ["a", "b", "d", "e"], "those the user gave stay");
-        assert!(pool.discover(&[]).is_empty());
+        assert!(tells(&mut pool, &[]).is_empty());
         assert_eq!(hosts(&pool).len(), 4, "a server alone tells of none");
         assert_eq!(next(&mut pool), "b");
         assert_eq!(next(&mut pool), "d");
         pool.on_ready();
-        assert!(pool.discover(&told(&["x"])).contains(&"nats://x:4222".into()));
+        assert!(tells(&mut pool, &["x"]).contains(&"nats://x:4222".into()));
         assert_eq!(hosts(&pool), ["a", "b", "d", "x"], "the one we are connected to stays");
     }
 
@@ -264,9 +268,10 @@ mod tests {
         next(&mut pool);
         let many: Vec<_> =
             (0..40_000).map(|n| format!("10.0.{}.{}:4222", n / 256, n % 256)).collect();
-        pool.discover(&many);
+        let here = pool.entries[0].url.clone();
+        pool.discover(&here, &many);
         assert_eq!(hosts(&pool).len(), 10);
-        pool.discover(&["not a url".into(), "http://x".into(), String::new()]);
+        pool.discover(&here, &["not a url".into(), "http://x".into(), String::new()]);
         assert_eq!(hosts(&pool), ["a"]);
     }
 
@@ -275,7 +280,7 @@ mod tests {
         for (given, verified) in [("name.example", "name.example"), ("10.0.0.1", "10.0.0.1")] {
             let mut pool = pool(&[&format!("tls://user:secret@{given}")], |_| ());
             next(&mut pool);
-            pool.discover(&told(&["10.0.0.2", "other.example"]));
+            tells(&mut pool, &["10.0.0.2", "other.example"]);
             for host in ["10.0.0.2", "other.example"] {
                 let url = pool.next().unwrap();
                 assert_eq!((url.host.as_str(), url.tls), (host, true));
@@ -285,6 +290,20 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn what_is_told_is_for_the_server_that_tells_it() {
+        let mut pool = pool(&["wrong@a", "right@a"], |_| ());
+        next(&mut pool);
+        let here = pool.next().cloned().unwrap();
+        pool.discover(&here, &told(&["b"]));
+        let inherited = pool.next().unwrap();
+        assert_eq!((inherited.host.as_str(), &inherited.auth), ("b", &here.auth));
+        // Those that the user has replaced can not send us, and our new credentials, where they like.
+        pool.replace(vec![ServerUrl::parse("new@c").unwrap()]);
+        assert!(pool.discover(&here, &told(&["d"])).is_empty());
+        assert_eq!(hosts(&pool), ["c"]);
     }
 
     #[test]
