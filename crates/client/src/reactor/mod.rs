@@ -26,6 +26,7 @@ use std::time::{Duration, Instant};
 use jetlane_proto::{Connect, SessionTimeout, encode};
 use mio::{Events, Poll};
 
+use crate::contain::contain;
 use crate::error::LinkError;
 use crate::options::ConnectOptions;
 use crate::outbox::Command;
@@ -33,7 +34,7 @@ use crate::pending::Resolver;
 use crate::shared::Shared;
 use crate::sink::{CloseReason, Out, Unsent, keep_publishes};
 use crate::stats::{State, count};
-use crate::{ConnectError, Event, FlushError, ServerUrl};
+use crate::{ConnectError, CredentialsError, Event, FlushError, ServerUrl};
 
 pub(crate) use barrier::Barrier;
 use dial::Search;
@@ -324,11 +325,13 @@ impl Reactor {
         link.output.next().extend_from_slice(encode::PING);
     }
 
-    /// The server complained of something, and goes on.
-    fn on_complaint(&mut self, error: jetlane_proto::ServerError) {
-        self.routes.complained(&error);
-        self.shared.tell_error(&error.to_string());
-        self.shared.emit(&Event::ServerError(error));
+    /// The server complained of something, and went on.
+    fn on_complaints(&mut self, errors: Vec<jetlane_proto::ServerError>) {
+        for error in errors {
+            self.routes.complained(&error);
+            self.shared.tell_error(&error.to_string());
+            self.shared.emit(&Event::ServerError(error));
+        }
     }
 
     /// A later INFO has come.
