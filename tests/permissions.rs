@@ -1,12 +1,13 @@
 //! What a server forbids or limits: it is told to whom it concerns, and nobody else is hurt.
 
+use std::thread;
 use std::time::{Duration, Instant};
 
 use jetlane_client::{
     Client, CloseReason, ConnectError, ConnectOptions, Event, FlushError, PublishError,
     RequestError, ServerError, State,
 };
-use jetlane_testkit::Server;
+use jetlane_testkit::{Scripted, Server};
 use jetlane_tests::{DEADLINE, event, eventually, next_loss, next_return};
 
 /// One user, `u` with the password `p`, and what it may do.
@@ -154,12 +155,44 @@ fn a_request_whose_reply_could_not_come_ends_at_once_and_an_inbox_prefix_helps()
 }
 
 #[test]
-fn a_reply_subject_that_is_not_permitted_ends_the_request_at_once() {
-    let (_server, client) = with_permissions("publish: [\"echo\"]");
-    let _echo = client.subscribe("echo").unwrap();
+fn a_request_ends_at_once_when_its_reply_subject_is_not_permitted() {
+    let peer = Scripted::start().unwrap();
+    let url = peer.url();
+    let serving = thread::spawn(move || {
+        let mut socket = peer.accept().unwrap();
+        let line = socket.line_starting("PUB ").unwrap();
+        let reply = line.split(' ').nth(2).unwrap().to_owned();
+        let text = format!("Permissions Violation for Publish with Reply of \"{reply}\"");
+        socket.send(format!("-ERR '{text}'\r\n")).unwrap();
+        (socket, reply)
+    });
+    let client = Client::connect(&url).unwrap();
     let error = client.request("echo", "", DEADLINE).unwrap().wait().unwrap_err();
-    // This server checks only where a request goes; one that checks the reply subject, too, says so.
-    assert!(matches!(error, RequestError::Denied { .. } | RequestError::TimedOut), "{error:?}");
+    let (_socket, subject) = serving.join().unwrap();
+    assert_eq!(error, RequestError::Denied { subject });
+    client.close(Duration::ZERO).unwrap();
+}
+
+#[test]
+fn what_a_server_complains_of_in_its_last_words_is_told() {
+    let peer = Scripted::start().unwrap();
+    let url = peer.url();
+    let serving = thread::spawn(move || {
+        let mut socket = peer.accept().unwrap();
+        socket.line_starting("PUB ").unwrap();
+        let denied = "-ERR 'Permissions Violation for Publish to \"echo\"'\r\n";
+        socket.send(format!("{denied}-ERR 'Stale Connection'\r\n")).unwrap();
+    });
+    let client = Client::connect(&url).unwrap();
+    let mut events = client.events();
+    let error = client.request("echo", "", DEADLINE).unwrap().wait().unwrap_err();
+    let subject = String::from("echo");
+    assert_eq!(error, RequestError::Denied { subject: subject.clone() });
+    let complaint = event(&mut events, "the complaint", complaint);
+    assert_eq!(complaint, ServerError::PublishPermission { subject });
+    assert!(next_loss(&mut events).contains("stale"));
+    serving.join().unwrap();
+    client.close(Duration::ZERO).unwrap();
 }
 
 #[test]

@@ -271,10 +271,12 @@ impl Reactor {
 
     fn read(&mut self) {
         let Self { link: Some(link), routes, shared, now, .. } = self else { return };
-        let progress = match link.read(routes, shared, *now) {
-            Ok(progress) => progress,
-            Err(error) => return self.lost(error),
-        };
+        let mut progress = Progress::default();
+        if let Err(error) = link.read(routes, shared, *now, &mut progress) {
+            // What it said before it ended still counts.
+            self.on_complaints(progress.complaints);
+            return self.lost(error);
+        }
         if progress.delivered {
             // Sinks may have handled what they were given, which took its time.
             *now = Instant::now();
@@ -300,18 +302,20 @@ impl Reactor {
         if progress.informed {
             self.on_info();
         }
-        for error in progress.complaints {
-            self.on_complaint(error);
-        }
+        self.on_complaints(progress.complaints);
     }
 
     /// The server has greeted us: says who we are.
     fn greet(&mut self) {
         let Some(link) = &mut self.link else { return };
         let nonce = link.session.info().nonce.as_deref();
-        let auth = match self.options.credentials.auth(&link.server.auth, nonce) {
-            Ok(auth) => auth,
-            Err(error) => return self.lost(error.into()),
+        let credentials = || self.options.credentials.auth(&link.server.auth, nonce);
+        let auth = match contain(&self.shared.counters, credentials) {
+            Some(Ok(auth)) => auth,
+            Some(Err(error)) => return self.lost(error.into()),
+            None => {
+                return self.lost(CredentialsError::Callback("it panicked".into()).into());
+            }
         };
         let connect = Connect {
             name: self.options.name.clone(),
