@@ -186,6 +186,25 @@ fn a_callback_that_fails_for_a_while_delays_the_reconnect_only() {
 }
 
 #[test]
+fn a_callback_that_panics_is_one_that_fails() {
+    let server = start("authorization { token: t }");
+    let calls = Arc::new(AtomicUsize::new(0));
+    let called = Arc::clone(&calls);
+    let client = ConnectOptions::new()
+        .auth_callback(move |_| {
+            assert_ne!(called.fetch_add(1, SeqCst), 1, "on purpose");
+            Ok(Auth::Token("t".into()))
+        })
+        .connect(&server.url())
+        .unwrap();
+    let mut events = client.events();
+    client.force_reconnect();
+    says(&next_failure(&mut events), "callback");
+    next_return(&mut events);
+    assert_eq!((calls.load(SeqCst), client.stats().callback_panics), (3, 1));
+}
+
+#[test]
 fn a_renewed_credentials_file_is_used_for_the_next_connection() {
     let operator = Operator::new().unwrap();
     let server = start(operator.server_config());
@@ -224,6 +243,24 @@ fn credentials_that_expired_and_are_not_renewed_close_the_connection() {
     assert!((1..=3).contains(&attempts), "{attempts}");
     assert_eq!(client.state(), State::Closed);
     says(&client.last_error().unwrap(), "credentials have expired");
+}
+
+#[test]
+fn a_user_who_is_revoked_learns_of_it_and_another_is_not_disturbed() {
+    let operator = Operator::new().unwrap();
+    let server = start(operator.server_config());
+    let (revoked, other) = (operator.user("r").unwrap(), operator.user("o").unwrap());
+    let connect = |creds: &str| ConnectOptions::new().credentials(creds).connect(&server.url());
+    let (client, other) = (connect(&revoked.creds()).unwrap(), connect(&other.creds()).unwrap());
+    let mut events = client.events();
+    server.reload(&operator.server_config_revoking(&revoked).unwrap()).unwrap();
+    says(&next_loss(&mut events), "revoked");
+    event(&mut events, "it is closed", |event| (*event == Event::Closed).then_some(()));
+    assert_eq!(client.state(), State::Closed);
+    let error = connect(&revoked.creds()).unwrap_err();
+    assert!(matches!(error, ConnectError::Authorization { .. }), "{error:?}");
+    other.flush().wait().unwrap();
+    assert_eq!(other.stats().reconnects, 0);
 }
 
 /// The user `u` is known, and after a reload with this one nobody is.
