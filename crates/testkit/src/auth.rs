@@ -64,6 +64,8 @@ impl Nkey {
 #[derive(Debug)]
 pub struct Operator {
     operator: KeyPair,
+    /// The same in every config, as a reload can not change it.
+    operator_jwt: String,
     account: KeyPair,
     system: KeyPair,
     config: String,
@@ -76,8 +78,11 @@ impl Operator {
     ///
     /// When a key cannot sign, which does not happen to new keys.
     pub fn new() -> io::Result<Operator> {
+        let operator = KeyPair::new_operator();
+        let claims = json!({ "type": "operator", "version": 2 });
         let mut made = Operator {
-            operator: KeyPair::new_operator(),
+            operator_jwt: signed("O", &operator, &claims, &operator)?,
+            operator,
             account: KeyPair::new_account(),
             system: KeyPair::new_account(),
             config: String::new(),
@@ -98,17 +103,12 @@ impl Operator {
     }
 
     fn config_revoking(&self, revocations: &Value) -> io::Result<String> {
-        let Operator { operator, account, system, .. } = self;
-        let signed = |name, key: &KeyPair, nats| {
-            let claims = json!({ "name": name, "sub": key.public_key(), "nats": nats });
-            jwt::signed(claims, operator)
-        };
-        let operator_jwt = signed("O", operator, json!({ "type": "operator", "version": 2 }))?;
+        let Operator { operator, operator_jwt, account, system, .. } = self;
         let mut claims = account_claims(&json!(-1));
         claims["revocations"] = revocations.clone();
-        let account_jwt = signed("A", account, claims)?;
+        let account_jwt = signed("A", account, &claims, operator)?;
         // The system account has no JetStream of its own.
-        let system_jwt = signed("SYS", system, account_claims(&json!(0)))?;
+        let system_jwt = signed("SYS", system, &account_claims(&json!(0)), operator)?;
         let (account_key, system_key) = (account.public_key(), system.public_key());
         Ok(format!(
             "operator: \"{operator_jwt}\"\nsystem_account: {system_key}\nresolver: MEMORY\n\
@@ -155,6 +155,11 @@ impl Operator {
         }
         Ok(JwtUser { jwt: jwt::signed(claims, &self.account)?, nkey })
     }
+}
+
+/// What `operator` says of the owner of `key`.
+fn signed(name: &str, key: &KeyPair, nats: &Value, operator: &KeyPair) -> io::Result<String> {
+    jwt::signed(json!({ "name": name, "sub": key.public_key(), "nats": nats }), operator)
 }
 
 /// No limits on anything but JetStream.
