@@ -157,7 +157,7 @@ fn servers_are_given_up_after_as_many_attempts_as_were_allowed() {
     let events: Vec<_> = events.collect();
     let failed = events.iter().filter(|event| matches!(event, Event::ConnectFailed { .. })).count();
     assert!(matches!(events[0], Event::Disconnected { .. }), "{events:?}");
-    assert_eq!((failed, events.last()), (2, Some(&Event::Closed)), "{events:?}");
+    assert_eq!((failed, events.last()), (3, Some(&Event::Closed)), "{events:?}");
     assert_eq!(client.state(), State::Closed);
     assert_eq!(client.publish("x", ""), Err(PublishError::Closed));
 }

@@ -4,6 +4,8 @@ pub mod stream;
 
 use std::time::{Duration, Instant};
 
+use jetlane_client::{Event, Events};
+
 /// No test waits longer than this for anything.
 pub const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -20,6 +22,46 @@ pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         assert!(Instant::now() < deadline, "this never happened: {what}");
         std::thread::park_timeout(Duration::from_millis(2));
     }
+}
+
+/// What `wanted` takes from the first event that it wants; those before it are skipped. Waits for [`DEADLINE`] at most.
+///
+/// # Panics
+/// When the deadline passes, or the connection is closed before.
+pub fn event<T>(events: &mut Events, what: &str, wanted: impl Fn(&Event) -> Option<T>) -> T {
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let event = events.next_timeout(left);
+        let event = event.unwrap_or_else(|| panic!("this event never came: {what}"));
+        if let Some(found) = wanted(&event) {
+            return found;
+        }
+    }
+}
+
+/// Waits for the reason of the next failed attempt to connect.
+pub fn next_failure(events: &mut Events) -> String {
+    event(events, "an attempt fails", |event| match event {
+        Event::ConnectFailed { reason, .. } => Some(reason.clone()),
+        _ => None,
+    })
+}
+
+/// Waits until the connection was lost, and says why.
+pub fn next_loss(events: &mut Events) -> String {
+    event(events, "the connection is lost", |event| match event {
+        Event::Disconnected { reason, .. } => Some(reason.clone()),
+        _ => None,
+    })
+}
+
+/// Waits until the connection stands again, and says with which server.
+pub fn next_return(events: &mut Events) -> String {
+    event(events, "the connection is back", |event| match event {
+        Event::Reconnected { server } => Some(server.clone()),
+        _ => None,
+    })
 }
 
 /// The example in the README compiles.

@@ -1,5 +1,7 @@
 //! Integration tests of jetlane: every one against a real nats-server of its own, on a port of its own.
 
+#[path = "auth.rs"]
+mod auth;
 #[path = "bus.rs"]
 mod bus;
 #[path = "connecting.rs"]
@@ -24,5 +26,9 @@ mod local;
 mod messaging;
 #[path = "moving.rs"]
 mod moving;
+#[path = "permissions.rs"]
+mod permissions;
+#[path = "tls.rs"]
+mod tls;
 #[path = "tracing.rs"]
 mod traces;

@@ -310,6 +310,11 @@ impl LinkError {
         }
     }
 
+    /// True if it is the system that says so, and no server.
+    pub(crate) fn is_io(&self) -> bool {
+        matches!(self, Self::Io(_))
+    }
+
     /// True if the server ended the connection because of a frame of ours: sent again, it would do so again.
     pub(crate) fn blames_a_frame(&self) -> bool {
         matches!(

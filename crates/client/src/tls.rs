@@ -109,7 +109,7 @@ impl Tls {
             None => Arc::new(self.read_config()?),
         };
         let connection = ClientConnection::new(config, server_name).map_err(TlsError::Handshake)?;
-        Ok(TlsStream { connection: Box::new(connection), failed: None })
+        Ok(TlsStream { connection: Box::new(connection), failed: None, held: 0 })
     }
 
     fn read_config(&self) -> Result<ClientConfig, TlsError> {
@@ -178,12 +178,19 @@ pub(crate) struct TlsStream {
     connection: Box<ClientConnection>,
     /// Set once TLS has failed: nothing more comes of it.
     failed: Option<rustls::Error>,
+    /// No fewer bytes than were taken and wait for the socket.
+    held: usize,
 }
 
 impl TlsStream {
     /// True while bytes wait for the socket.
     pub(crate) fn wants_write(&self) -> bool {
         self.connection.wants_write()
+    }
+
+    /// How many bytes were taken to be sent, and wait for the socket; perhaps not all of them.
+    pub(crate) fn held(&self) -> usize {
+        self.held
     }
 
     /// Why TLS has failed, if it has.
@@ -227,6 +234,7 @@ impl TlsStream {
     pub(crate) fn write(&mut self, socket: &mut impl Write, bytes: &[u8]) -> io::Result<usize> {
         self.flush(socket)?;
         let taken = self.connection.writer().write(bytes)?;
+        self.held += taken;
         match self.flush(socket) {
             Err(error) if error.kind() != ErrorKind::WouldBlock => Err(error),
             _ if taken == 0 && !bytes.is_empty() => Err(ErrorKind::WouldBlock.into()),
@@ -239,6 +247,7 @@ impl TlsStream {
         while self.connection.wants_write() {
             self.connection.write_tls(socket)?;
         }
+        self.held = 0;
         Ok(())
     }
 

@@ -1,5 +1,4 @@
 use std::fmt;
-use std::net::IpAddr;
 
 use jetlane_proto::Auth;
 
@@ -11,7 +10,7 @@ pub struct ServerUrl {
     pub(crate) port: u16,
     pub(crate) auth: Auth,
     pub(crate) tls: bool,
-    /// The name that the user gave, if a server told of this one by its address.
+    /// The name that the user gave, if a server told of this one.
     tls_host: Option<String>,
 }
 
@@ -43,6 +42,9 @@ pub enum UrlError {
     /// Credentials with a broken `%` escape.
     #[error("the credentials in the URL have a broken % escape")]
     Escape,
+    /// What stands before a comma is no URL, and may be a part of credentials. It is not shown.
+    #[error("what stands before a comma is no URL; in credentials a comma is written as %2C")]
+    Comma,
 }
 
 impl ServerUrl {
@@ -51,7 +53,9 @@ impl ServerUrl {
     /// # Errors
     /// [`UrlError`] says what is wrong with it.
     pub fn parse(text: &str) -> Result<Self, UrlError> {
-        let (tls, rest) = match text.split_once("://") {
+        // Without a scheme, a password may hold what ends one.
+        let is_scheme = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        let (tls, rest) = match text.split_once("://").filter(|(scheme, _)| is_scheme(scheme)) {
             None => (false, text),
             Some(("nats", rest)) => (false, rest),
             Some(("tls", rest)) => (true, rest),
@@ -82,13 +86,24 @@ impl ServerUrl {
     /// # Errors
     /// [`UrlError`] says what is wrong with the first that is.
     pub fn parse_list(text: &str) -> Result<Vec<Self>, (String, UrlError)> {
-        let shown =
-            |url: &str| url.rsplit_once('@').map_or(url, |(_, address)| address).to_string();
-        text.split(',')
-            .map(str::trim)
-            .filter(|url| !url.is_empty())
-            .map(|url| Self::parse(url).map_err(|error| (shown(url), error)))
-            .collect()
+        let mut urls = Vec::new();
+        let mut rest = Some(text);
+        while let Some(list) = rest {
+            let (url, more) = list.split_once(',').map_or((list, None), |(a, b)| (a, Some(b)));
+            rest = more;
+            let url = url.trim();
+            if url.is_empty() {
+                continue;
+            }
+            urls.push(Self::parse(url).map_err(|error| match url.rsplit_once('@') {
+                Some((_, address)) => (address.into(), error),
+                None if more.is_some_and(|more| more.contains('@')) => {
+                    ("…".into(), UrlError::Comma)
+                }
+                None => (url.into(), error),
+            })?);
+        }
+        Ok(urls)
     }
 
     /// The host: a name, or an address without brackets.
@@ -115,11 +130,8 @@ impl ServerUrl {
     pub(crate) fn discovered_by(mut self, here: &Self) -> Self {
         self.auth = here.auth.clone();
         self.tls = here.tls;
-        // Servers tell of each other by address, and certificates are for names.
-        let is_address = |host: &str| host.parse::<IpAddr>().is_ok();
-        if is_address(&self.host) && !is_address(here.tls_host()) {
-            self.tls_host = Some(here.tls_host().into());
-        }
+        // Whoever told of it, and what name it goes by: it must prove that it is one of the user's servers.
+        self.tls_host = Some(here.tls_host().into());
         self
     }
 }
@@ -219,6 +231,7 @@ mod tests {
             ("http://h", Err(UrlError::Scheme { scheme: "http".into() })),
             ("ws://h", Err(UrlError::Scheme { scheme: "ws".into() })),
             ("tls://h", Ok(("h", 4222, Auth::None))),
+            ("u:p://w@h", Ok(("h", 4222, user("u", "p://w")))),
             ("nats://", Err(UrlError::NoHost)),
             ("", Err(UrlError::NoHost)),
             ("nats://:4222", Err(UrlError::NoHost)),
@@ -251,6 +264,7 @@ mod tests {
         assert_eq!(hosts("a, tls://b:1,,").unwrap(), ["nats://a:4222", "tls://b:1"]);
         assert_eq!(hosts("").unwrap(), [""; 0]);
         assert_eq!(hosts("a,u:secret@b:x").unwrap_err().0, "b:x");
+        assert_eq!(hosts("u:sec,ret@b").unwrap_err(), ("…".into(), UrlError::Comma));
     }
 
     #[test]

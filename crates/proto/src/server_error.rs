@@ -1,6 +1,6 @@
 use std::fmt;
 
-/// Longest text of an unknown `-ERR` that is kept, in bytes.
+/// Longest text of an `-ERR` that is kept as it is, in bytes.
 const MAX_TEXT: usize = 512;
 
 /// What a server said in `-ERR` (the texts of nats-server 2.15.1).
@@ -54,6 +54,10 @@ pub enum ServerError {
 impl ServerError {
     /// Reads the text of an `-ERR` line, without its quotes.
     pub fn read(text: &[u8]) -> Self {
+        // A subject is needed as a whole, and may be as long as a line.
+        if let Some(error) = Self::read_permission(&String::from_utf8_lossy(text)) {
+            return error;
+        }
         let text = String::from_utf8_lossy(&text[..text.len().min(MAX_TEXT)]).into_owned();
         let lower = text.to_ascii_lowercase();
         match lower.as_str() {
@@ -74,7 +78,7 @@ impl ServerError {
             | "invalid client protocol"
             | "no responders requires headers support"
             | "parser error" => Self::ProtocolViolation { text },
-            _ => Self::read_permission(&text).unwrap_or(Self::Other { text }),
+            _ => Self::Other { text },
         }
     }
 
@@ -103,20 +107,47 @@ impl ServerError {
     /// The text goes on behind the subject in several ways, so only its beginning is matched.
     fn read_permission(text: &str) -> Option<Self> {
         let rest = text.strip_prefix("Permissions Violation for ")?;
-        if let Some(rest) = rest
-            .strip_prefix("Publish to \"")
-            .or_else(|| rest.strip_prefix("Publish with Reply of \""))
+        if let Some(rest) =
+            rest.strip_prefix("Publish to ").or_else(|| rest.strip_prefix("Publish with Reply of "))
         {
-            let (subject, _) = rest.split_once('"')?;
-            return Some(Self::PublishPermission { subject: subject.into() });
+            return Some(Self::PublishPermission { subject: unquote(rest)?.0 });
         }
-        let (subject, rest) = rest.strip_prefix("Subscription to \"")?.split_once('"')?;
-        let queue = rest
-            .strip_prefix(" using queue \"")
-            .and_then(|rest| rest.split_once('"'))
-            .map(|(queue, _)| queue.into());
-        Some(Self::SubscribePermission { subject: subject.into(), queue })
+        let (subject, rest) = unquote(rest.strip_prefix("Subscription to ")?)?;
+        let queue = rest.strip_prefix(" using queue ").and_then(unquote).map(|(queue, _)| queue);
+        Some(Self::SubscribePermission { subject, queue })
     }
+}
+
+/// A text in quotes at the beginning of `quoted`, which the server wrote as Go's `%q` does; and what follows it.
+fn unquote(quoted: &str) -> Option<(String, &str)> {
+    let mut chars = quoted.strip_prefix('"')?.chars();
+    let mut text = String::new();
+    loop {
+        let next = match chars.next()? {
+            '"' => return Some((text, chars.as_str())),
+            '\\' => match chars.next()? {
+                'x' => read_hex(&mut chars, 2)?,
+                'u' => read_hex(&mut chars, 4)?,
+                'U' => read_hex(&mut chars, 8)?,
+                'a' => '\x07',
+                'b' => '\x08',
+                'f' => '\x0c',
+                'n' => '\n',
+                'r' => '\r',
+                't' => '\t',
+                'v' => '\x0b',
+                itself => itself,
+            },
+            itself => itself,
+        };
+        text.push(next);
+    }
+}
+
+/// The character with the number that the next `digits` hexadecimal digits are.
+fn read_hex(chars: &mut std::str::Chars<'_>, digits: usize) -> Option<char> {
+    let number: String = chars.by_ref().take(digits).collect();
+    char::from_u32(u32::from_str_radix(&number, 16).ok()?)
 }
 
 impl fmt::Display for ServerError {
@@ -196,6 +227,16 @@ mod tests {
                 false,
             ),
             (
+                r#"Permissions Violation for Publish to "a\"b\\\u00ad\x7f\tü""#,
+                publish("a\"b\\\u{ad}\u{7f}\tü"),
+                false,
+            ),
+            (
+                r#"Permissions Violation for Subscription to "a\"" using queue "\"q\\""#,
+                subscribe("a\"", Some("\"q\\")),
+                false,
+            ),
+            (
                 "Permissions Violation for Subscription to \"a",
                 Other { text: "Permissions Violation for Subscription to \"a".into() },
                 false,
@@ -218,5 +259,16 @@ mod tests {
     fn long_and_strange_texts_are_kept_short() {
         let Other { text } = ServerError::read(&[0xff; 100_000]) else { panic!() };
         assert!(text.len() <= 3 * 512);
+        for strange in [r"\", r"\x", r"\xg0", r"\u00", r"\U00110000"] {
+            let text = format!("Permissions Violation for Publish to \"{strange}");
+            assert_eq!(ServerError::read(text.as_bytes()), Other { text });
+        }
+    }
+
+    #[test]
+    fn a_long_subject_is_kept_as_a_whole() {
+        let subject = "x".repeat(4000);
+        let text = format!("Permissions Violation for Publish to \"{subject}\"");
+        assert_eq!(ServerError::read(text.as_bytes()), PublishPermission { subject });
     }
 }

@@ -63,7 +63,11 @@ impl Nkey {
 /// signed by the keys it keeps.
 #[derive(Debug)]
 pub struct Operator {
+    operator: KeyPair,
+    /// The same in every config, as a reload can not change it.
+    operator_jwt: String,
     account: KeyPair,
+    system: KeyPair,
     config: String,
 }
 
@@ -74,22 +78,42 @@ impl Operator {
     ///
     /// When a key cannot sign, which does not happen to new keys.
     pub fn new() -> io::Result<Operator> {
-        let (operator, account, system) =
-            (KeyPair::new_operator(), KeyPair::new_account(), KeyPair::new_account());
-        let signed = |name, key: &KeyPair, nats| {
-            let claims = json!({ "name": name, "sub": key.public_key(), "nats": nats });
-            jwt::signed(claims, &operator)
+        let operator = KeyPair::new_operator();
+        let claims = json!({ "type": "operator", "version": 2 });
+        let mut made = Operator {
+            operator_jwt: signed("O", &operator, &claims, &operator)?,
+            operator,
+            account: KeyPair::new_account(),
+            system: KeyPair::new_account(),
+            config: String::new(),
         };
-        let operator_jwt = signed("O", &operator, json!({ "type": "operator", "version": 2 }))?;
-        let account_jwt = signed("A", &account, account_claims(&json!(-1)))?;
+        made.config = made.config_revoking(&json!({}))?;
+        Ok(made)
+    }
+
+    /// The config of a server that does not take `user` any more. Reloaded, it ends the user's connections with
+    /// `-ERR 'User Authentication Revoked'`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Operator::new`].
+    pub fn server_config_revoking(&self, user: &JwtUser) -> io::Result<String> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_err(io::Error::other)?;
+        self.config_revoking(&json!({ user.nkey.public_key(): now.as_secs() }))
+    }
+
+    fn config_revoking(&self, revocations: &Value) -> io::Result<String> {
+        let Operator { operator, operator_jwt, account, system, .. } = self;
+        let mut claims = account_claims(&json!(-1));
+        claims["revocations"] = revocations.clone();
+        let account_jwt = signed("A", account, &claims, operator)?;
         // The system account has no JetStream of its own.
-        let system_jwt = signed("SYS", &system, account_claims(&json!(0)))?;
+        let system_jwt = signed("SYS", system, &account_claims(&json!(0)), operator)?;
         let (account_key, system_key) = (account.public_key(), system.public_key());
-        let config = format!(
+        Ok(format!(
             "operator: \"{operator_jwt}\"\nsystem_account: {system_key}\nresolver: MEMORY\n\
              resolver_preload {{\n{account_key}: \"{account_jwt}\"\n{system_key}: \"{system_jwt}\"\n}}\n"
-        );
-        Ok(Operator { account, config })
+        ))
     }
 
     /// The config of a server that takes the users of this operator and no others. The account may
@@ -131,6 +155,11 @@ impl Operator {
         }
         Ok(JwtUser { jwt: jwt::signed(claims, &self.account)?, nkey })
     }
+}
+
+/// What `operator` says of the owner of `key`.
+fn signed(name: &str, key: &KeyPair, nats: &Value, operator: &KeyPair) -> io::Result<String> {
+    jwt::signed(json!({ "name": name, "sub": key.public_key(), "nats": nats }), operator)
 }
 
 /// No limits on anything but JetStream.

@@ -129,6 +129,11 @@ impl Link {
         self.writable && (self.connecting || self.output.unwritten() > 0 || self.wire.wants_write())
     }
 
+    /// How many bytes the socket has not taken yet.
+    pub(crate) fn unwritten(&self) -> usize {
+        self.output.unwritten() + self.wire.held()
+    }
+
     /// True if reading may come to something, and may be done.
     pub(crate) fn may_read(&self) -> bool {
         self.must_read && !self.connecting && !self.output.owes_much() && !self.watch.is_full()
@@ -198,14 +203,15 @@ impl Link {
         Ok(true)
     }
 
-    /// Reads until the socket is dry or the turn's budget is used, and hands all whole frames on.
+    /// Reads until the socket is dry or the turn's budget is used, and hands all whole frames on. What they have changed is in
+    /// `progress`, also if it fails.
     pub(crate) fn read(
         &mut self,
         routes: &mut Routes,
         shared: &Arc<Shared>,
         now: Instant,
-    ) -> Result<Progress, LinkError> {
-        let mut progress = Progress::default();
+        progress: &mut Progress,
+    ) -> Result<(), LinkError> {
         let mut budget = shared.limits.turn_bytes;
         while self.may_read() && budget > 0 && !shared.is_blocked() {
             let space = self.input.space();
@@ -219,7 +225,7 @@ impl Link {
                     // A short read means a dry socket, and the next byte is a new event; unless the end is near, whose
                     // event may have come already; and a record of TLS is short for other reasons.
                     self.must_read = got == asked || self.read_closed || self.wire.has_tls();
-                    self.parse(routes, shared, now, &mut progress)?;
+                    self.parse(routes, shared, now, progress)?;
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => self.must_read = false,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -231,7 +237,7 @@ impl Link {
         }
         match self.broken.take_if(|_| !self.must_read) {
             Some(error) => Err(error.into()),
-            None => Ok(progress),
+            None => Ok(()),
         }
     }
 

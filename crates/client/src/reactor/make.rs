@@ -56,6 +56,7 @@ pub(crate) fn make(
         server: None,
         search: None,
         addresses: Vec::new(),
+        telling: None,
         links: 0,
         retry_at: Some(now),
         first: Some(first),

@@ -28,14 +28,16 @@ use std::time::{Duration, Instant};
 use jetlane_proto::{Connect, SessionTimeout, encode};
 use mio::{Events, Poll};
 
+use crate::contain::contain;
 use crate::error::LinkError;
 use crate::options::ConnectOptions;
 use crate::outbox::Command;
 use crate::pending::Resolver;
 use crate::shared::Shared;
 use crate::sink::{CloseReason, Out, Unsent, keep_publishes};
-use crate::stats::{State, count};
-use crate::{ConnectError, Event, FlushError, ServerUrl};
+use crate::stats::{Counters, State, count};
+use crate::tls;
+use crate::{ConnectError, CredentialsError, Event, FlushError, ServerUrl};
 
 pub(crate) use barrier::Barrier;
 use dial::Search;
@@ -66,6 +68,8 @@ pub(crate) struct Reactor {
     search: Option<Search>,
     /// Those of its addresses that were not tried yet, the next one last.
     addresses: Vec<SocketAddr>,
+    /// Why another of its addresses failed, if that tells more than that nobody is there.
+    telling: Option<(SocketAddr, LinkError)>,
     /// Counts links, to tell their events from each other.
     links: usize,
     /// When to try the next server, while there is no link.
@@ -297,10 +301,12 @@ impl Reactor {
     fn read(&mut self) {
         self.read_moving();
         let Self { link: Some(link), routes, shared, now, .. } = self else { return };
-        let progress = match link.read(routes, shared, *now) {
-            Ok(progress) => progress,
-            Err(error) => return self.lost(error),
-        };
+        let mut progress = Progress::default();
+        if let Err(error) = link.read(routes, shared, *now, &mut progress) {
+            // What it said before it ended still counts.
+            self.on_complaints(progress.complaints);
+            return self.lost(error);
+        }
         if progress.delivered {
             // Sinks may have handled what they were given, which took its time.
             *now = Instant::now();
@@ -319,7 +325,7 @@ impl Reactor {
     fn on_progress(&mut self, progress: Progress) {
         if progress.greeted
             && let Some(link) = &mut self.link
-            && let Err(error) = Self::greet(link, &self.options)
+            && let Err(error) = Self::greet(link, &self.options, &self.shared.counters)
         {
             return self.lost(error);
         }
@@ -329,17 +335,22 @@ impl Reactor {
         if progress.informed {
             self.on_info();
         }
-        for error in progress.complaints {
-            self.on_complaint(error);
-        }
+        self.on_complaints(progress.complaints);
     }
 
     /// The server has greeted us: says who we are.
-    fn greet(link: &mut Link, options: &ConnectOptions) -> Result<(), LinkError> {
+    fn greet(
+        link: &mut Link,
+        options: &ConnectOptions,
+        counters: &Counters,
+    ) -> Result<(), LinkError> {
         let nonce = link.session.info().nonce.as_deref();
+        let credentials = || options.credentials.auth(&link.server.auth, nonce);
+        let auth = contain(counters, credentials)
+            .unwrap_or_else(|| Err(CredentialsError::Callback("it panicked".into())))?;
         let connect = Connect {
             name: options.name.clone(),
-            auth: options.credentials.auth(&link.server.auth, nonce)?,
+            auth,
             echo: !options.no_echo,
             pedantic: options.pedantic,
             verbose: options.verbose,
@@ -350,11 +361,13 @@ impl Reactor {
         Ok(())
     }
 
-    /// The server complained of something, and goes on.
-    fn on_complaint(&mut self, error: jetlane_proto::ServerError) {
-        self.routes.complained(&error);
-        self.shared.tell_error(&error.to_string());
-        self.shared.emit(&Event::ServerError(error));
+    /// The server complained of something, and went on.
+    fn on_complaints(&mut self, errors: Vec<jetlane_proto::ServerError>) {
+        for error in errors {
+            self.routes.complained(&error);
+            self.shared.tell_error(&error.to_string());
+            self.shared.emit(&Event::ServerError(error));
+        }
     }
 
     /// A later INFO has come.
@@ -362,7 +375,7 @@ impl Reactor {
         let Some(link) = &self.link else { return };
         let (info, was_lame) = (link.session.info(), self.shared.info.lock().lame_duck);
         self.shared.set_info(info);
-        let fresh = self.pool.discover(&info.connect_urls);
+        let fresh = self.pool.discover(&link.server, &info.connect_urls);
         let lame_duck = (info.lame_duck && !was_lame).then(|| link.server.to_string());
         if !fresh.is_empty() {
             self.shared.emit(&Event::ServersDiscovered { servers: fresh });
@@ -378,6 +391,7 @@ impl Reactor {
         let Some(link) = &mut self.link else { return };
         let server = link.server.to_string();
         self.addresses.clear();
+        self.telling = None;
         self.shared.counters.set_state(State::Connected);
         let event = match mem::replace(&mut self.was_connected, true) {
             false => Event::Connected { server },
@@ -396,8 +410,12 @@ impl Reactor {
 
     /// Another link stands in the place of the last one. `anew` if what was on its way there is lost.
     fn resume(&mut self, anew: bool) {
-        self.pool.on_ready();
         let Some(link) = &mut self.link else { return };
+        self.pool.on_ready(&link.server);
+        if link.has_tls() && self.options.tls.is_none() {
+            // Whoever may change what we are told can not talk us out of it the next time.
+            self.options.tls = tls::usual().ok();
+        }
         self.shared.set_info(link.session.info());
         self.take_queued();
         let Some(link) = &mut self.link else { return };
@@ -453,7 +471,7 @@ impl Reactor {
     fn closed(&mut self) -> Option<Turn> {
         let outbox = self.shared.outbox.lock();
         let deadline = outbox.closing?;
-        let in_link = self.link.as_ref().map_or(0, |link| link.output.unwritten());
+        let in_link = self.link.as_ref().map_or(0, Link::unwritten);
         let unwritten = in_link + self.backlog.bytes.len() + outbox.bytes.len();
         let more = unwritten > 0 || !outbox.commands.is_empty();
         drop(outbox);

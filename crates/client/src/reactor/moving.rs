@@ -184,14 +184,12 @@ impl Reactor {
         self.read_leaving();
         let Self { moving: Some(moving), routes, shared, now, options, .. } = self else { return };
         let Some(link) = &mut moving.link else { return };
-        let read = link.read(routes, shared, *now).and_then(|progress| {
-            if progress.greeted {
-                Self::greet(link, options)?;
-            }
-            Ok(progress)
+        let mut progress = Progress::default();
+        let read = link.read(routes, shared, *now, &mut progress).and_then(|()| {
+            if progress.greeted { Self::greet(link, options, &shared.counters) } else { Ok(()) }
         });
         match read {
-            Ok(progress) => self.on_moving_progress(&progress),
+            Ok(()) => self.on_moving_progress(&progress),
             // Its server may have other addresses.
             Err(_) => match moving.stage {
                 Stage::Connecting => {
@@ -335,7 +333,8 @@ impl Reactor {
         let Some(leaving) = &mut self.leaving else { return };
         // All that was to come has come.
         let mut nobody = Routes::default();
-        if leaving.link.read(&mut nobody, &self.shared, self.now).is_err()
+        let mut ignored = Progress::default();
+        if leaving.link.read(&mut nobody, &self.shared, self.now, &mut ignored).is_err()
             && let Some(leaving) = self.leaving.take()
         {
             self.end_leaving(leaving);

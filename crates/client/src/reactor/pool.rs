@@ -86,8 +86,9 @@ impl Pool {
         self.current = place.unwrap_or(self.current);
     }
 
-    /// The connection to the current server stands.
-    pub(crate) fn on_ready(&mut self) {
+    /// The connection to the server at `here` stands: it is the current one.
+    pub(crate) fn on_ready(&mut self, here: &ServerUrl) {
+        self.stay_with(here);
         if let Some(entry) = self.entries.get_mut(self.current) {
             (entry.failures, entry.refusal) = (0, None);
         }
@@ -98,10 +99,19 @@ impl Pool {
         self.failures = 0;
     }
 
-    /// The attempt at the current server has failed, or the connection to it has ended. `refusal` is what it said to our credentials.
+    /// The connection to the current server has ended, which is no failure of an attempt. `refusal` is what it said to our credentials.
+    pub(crate) fn on_loss(&mut self, refusal: Option<ServerError>) -> Verdict {
+        self.on_end(refusal, 0)
+    }
+
+    /// The attempt at the current server has failed. `refusal` is what it said to our credentials.
     pub(crate) fn on_failure(&mut self, refusal: Option<ServerError>) -> Verdict {
+        self.on_end(refusal, 1)
+    }
+
+    fn on_end(&mut self, refusal: Option<ServerError>, failures: u32) -> Verdict {
         let Some(entry) = self.entries.get_mut(self.current) else { return Verdict::GiveUp };
-        entry.failures = entry.failures.saturating_add(1);
+        entry.failures = entry.failures.saturating_add(failures);
         // The same credentials will not be accepted the third time either.
         if refusal.is_some() && entry.refusal == refusal && !self.options.keep_trying_after_refusal
         {
@@ -126,24 +136,22 @@ impl Pool {
         self.failures >= self.entries.len()
     }
 
-    /// The connected server says that these are in its cluster. Returns those that are new; those that it told of before and does not any
-    /// more are forgotten.
-    pub(crate) fn discover(&mut self, connect_urls: &[String]) -> Vec<String> {
-        if self.options.ignore_discovered || connect_urls.is_empty() {
+    /// The server that we are connected to says that these are in its cluster. Returns those that are new; those that it told of before
+    /// and does not any more are forgotten. One that the user has replaced has nothing to say.
+    pub(crate) fn discover(&mut self, here: &ServerUrl, connect_urls: &[String]) -> Vec<String> {
+        let is_known = self.urls().any(|url| url == here);
+        if self.options.ignore_discovered || connect_urls.is_empty() || !is_known {
             return Vec::new();
         }
-        let Some(here) = self.entries.get(self.current).map(|entry| entry.url.clone()) else {
-            return Vec::new();
-        };
         let told: Vec<_> = connect_urls
             .iter()
             .take(self.options.most)
             .filter_map(|text| ServerUrl::parse(text).ok())
-            .map(|url| url.discovered_by(&here))
+            .map(|url| url.discovered_by(here))
             .collect();
         self.entries.retain(|entry| {
             !entry.discovered
-                || entry.url.is_same_place(&here)
+                || entry.url.is_same_place(here)
                 || told.iter().any(|url| url.is_same_place(&entry.url))
         });
         let mut fresh: Vec<ServerUrl> = Vec::new();
@@ -159,7 +167,7 @@ impl Pool {
         let told = fresh.iter().map(ToString::to_string).collect();
         self.entries.extend(fresh.into_iter().map(|url| Entry::new(url, true)));
         // Its place may have changed.
-        let current = self.entries.iter().position(|entry| entry.url.is_same_place(&here));
+        let current = self.urls().position(|url| url == here);
         self.current = current.unwrap_or(0);
         told
     }
@@ -189,6 +197,18 @@ mod tests {
         pool.next().unwrap().host.clone()
     }
 
+    /// The server that was tried last is connected to.
+    fn ready(pool: &mut Pool) {
+        let here = pool.entries[pool.current].url.clone();
+        pool.on_ready(&here);
+    }
+
+    /// The server that was tried last tells of `hosts`.
+    fn tells(pool: &mut Pool, hosts: &[&str]) -> Vec<String> {
+        let here = pool.entries[pool.current].url.clone();
+        pool.discover(&here, &told(hosts))
+    }
+
     fn told(hosts: &[&str]) -> Vec<String> {
         hosts.iter().map(|host| format!("{host}:4222")).collect()
     }
@@ -204,9 +224,9 @@ mod tests {
         }
         assert!(pool.have_all_failed());
         assert_eq!(next(&mut pool), "a");
-        pool.on_ready();
+        ready(&mut pool);
         pool.on_steady_end();
-        assert_eq!(pool.on_failure(None), Verdict::Next { rounds: 0, waits: true });
+        assert_eq!(pool.on_loss(None), Verdict::Next { rounds: 0, waits: true });
         assert_eq!(next(&mut pool), "b", "not the one that was just lost");
     }
 
@@ -250,17 +270,17 @@ mod tests {
     fn discovered_servers_come_and_go_with_what_is_told() {
         let mut pool = pool(&["a", "b"], |_| ());
         next(&mut pool);
-        pool.on_ready();
-        assert_eq!(pool.discover(&told(&["a", "c", "d"])), ["nats://c:4222", "nats://d:4222"]);
+        ready(&mut pool);
+        assert_eq!(tells(&mut pool, &["a", "c", "d"]), ["nats://c:4222", "nats://d:4222"]);
         assert_eq!(hosts(&pool), ["a", "b", "c", "d"]);
-        assert_eq!(pool.discover(&told(&["d", "e"])), ["nats://e:4222"]);
+        assert_eq!(tells(&mut pool, &["d", "e"]), ["nats://e:4222"]);
         assert_eq!(hosts(&pool), ["a", "b", "d", "e"], "those the user gave stay");
-        assert!(pool.discover(&[]).is_empty());
+        assert!(tells(&mut pool, &[]).is_empty());
         assert_eq!(hosts(&pool).len(), 4, "a server alone tells of none");
         assert_eq!(next(&mut pool), "b");
         assert_eq!(next(&mut pool), "d");
-        pool.on_ready();
-        assert!(pool.discover(&told(&["x"])).contains(&"nats://x:4222".into()));
+        ready(&mut pool);
+        assert!(tells(&mut pool, &["x"]).contains(&"nats://x:4222".into()));
         assert_eq!(hosts(&pool), ["a", "b", "d", "x"], "the one we are connected to stays");
     }
 
@@ -270,27 +290,42 @@ mod tests {
         next(&mut pool);
         let many: Vec<_> =
             (0..40_000).map(|n| format!("10.0.{}.{}:4222", n / 256, n % 256)).collect();
-        pool.discover(&many);
+        let here = pool.entries[0].url.clone();
+        pool.discover(&here, &many);
         assert_eq!(hosts(&pool).len(), 10);
-        pool.discover(&["not a url".into(), "http://x".into(), String::new()]);
+        pool.discover(&here, &["not a url".into(), "http://x".into(), String::new()]);
         assert_eq!(hosts(&pool), ["a"]);
     }
 
     #[test]
     fn what_discovered_servers_inherit() {
-        let mut pool = pool(&["tls://user:secret@name.example"], |_| ());
+        for (given, verified) in [("name.example", "name.example"), ("10.0.0.1", "10.0.0.1")] {
+            let mut pool = pool(&[&format!("tls://user:secret@{given}")], |_| ());
+            next(&mut pool);
+            tells(&mut pool, &["10.0.0.2", "other.example"]);
+            for host in ["10.0.0.2", "other.example"] {
+                let url = pool.next().unwrap();
+                assert_eq!((url.host.as_str(), url.tls), (host, true));
+                assert_eq!(url.tls_host(), verified, "what the user gave is to be verified");
+                assert!(
+                    matches!(&url.auth, jetlane_proto::Auth::UserPassword { user, .. } if user == "user")
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_told_is_for_the_server_that_tells_it() {
+        let mut pool = pool(&["wrong@a", "right@a"], |_| ());
         next(&mut pool);
-        pool.discover(&told(&["10.0.0.2"]));
-        let url = pool.next().unwrap();
-        assert_eq!((url.host.as_str(), url.tls), ("10.0.0.2", true));
-        assert_eq!(
-            url.tls_host(),
-            "name.example",
-            "the name that the user gave is the one to verify"
-        );
-        assert!(
-            matches!(&url.auth, jetlane_proto::Auth::UserPassword { user, .. } if user == "user")
-        );
+        let here = pool.next().cloned().unwrap();
+        pool.discover(&here, &told(&["b"]));
+        let inherited = pool.next().unwrap();
+        assert_eq!((inherited.host.as_str(), &inherited.auth), ("b", &here.auth));
+        // Those that the user has replaced can not send us, and our new credentials, where they like.
+        pool.replace(vec![ServerUrl::parse("new@c").unwrap()]);
+        assert!(pool.discover(&here, &told(&["d"])).is_empty());
+        assert_eq!(hosts(&pool), ["c"]);
     }
 
     #[test]

@@ -43,8 +43,9 @@ impl Reactor {
                 self.pool.on_steady_end();
             }
             let (server, reason) = (link.server.to_string(), error.to_string());
+            self.shared.tell_error(&reason);
             self.shared.emit(&Event::Disconnected { server, reason });
-            self.plan(Some(link.address), error);
+            self.plan(Some(link.address), error, true);
         } else {
             self.failed(&link.server, Some(link.address), error);
         }
@@ -53,21 +54,32 @@ impl Reactor {
     /// A connection to `server` did not come to be.
     fn failed(&mut self, server: &ServerUrl, address: Option<SocketAddr>, error: LinkError) {
         let (server, reason) = (server.to_string(), error.to_string());
+        self.shared.tell_error(&reason);
         self.shared.emit(&Event::ConnectFailed { server, reason });
-        self.plan(address, error);
+        self.plan(address, error, false);
     }
 
-    /// Plans the next attempt.
-    fn plan(&mut self, address: Option<SocketAddr>, error: LinkError) {
-        let reason = error.to_string();
-        self.shared.tell_error(&reason);
+    /// Plans the next attempt, after one that failed or the loss of a connection.
+    fn plan(&mut self, address: Option<SocketAddr>, error: LinkError, was_connected: bool) {
         if !self.addresses.is_empty() {
             // The same server by another address.
             self.retry_at = Some(self.now);
+            if let Some(address) = address.filter(|_| !error.is_io()) {
+                self.telling = Some((address, error));
+            }
             return;
         }
+        // What a server said counts for more than that nobody was there at the last address.
+        let (address, error) = match self.telling.take() {
+            Some((address, telling)) if error.is_io() => (Some(address), telling),
+            _ => (address, error),
+        };
         self.server = None;
-        let verdict = self.pool.on_failure(error.refusal().cloned());
+        let refusal = error.refusal().cloned();
+        let verdict = match was_connected {
+            true => self.pool.on_loss(refusal),
+            false => self.pool.on_failure(refusal),
+        };
         let has_failed = verdict == Verdict::GiveUp || self.pool.have_all_failed();
         match self.first.take_if(|_| has_failed) {
             Some(first) if self.options.retry_first && verdict != Verdict::GiveUp => {

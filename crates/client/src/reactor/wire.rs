@@ -33,6 +33,11 @@ impl Wire {
         self.tls.as_ref().is_some_and(TlsStream::wants_write)
     }
 
+    /// How many bytes were taken and wait for the socket; perhaps not all of them.
+    pub(crate) fn held(&self) -> usize {
+        self.tls.as_ref().map_or(0, TlsStream::held)
+    }
+
     /// Why TLS has failed, if it has.
     pub(crate) fn take_tls_error(&mut self) -> Option<TlsError> {
         self.tls.as_mut()?.take_error()
