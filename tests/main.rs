@@ -14,6 +14,8 @@ mod core_nats;
 mod executors;
 #[path = "faults.rs"]
 mod faults;
+#[path = "features.rs"]
+mod features;
 #[path = "gaps.rs"]
 mod gaps;
 #[path = "inline.rs"]
