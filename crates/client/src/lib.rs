@@ -67,8 +67,8 @@ pub use event::{Event, Events};
 pub use inbox::{Inbox, ReplySubject};
 pub use jetlane_proto as proto;
 pub use jetlane_proto::{
-    AsSubject, Auth, Backoff, HeaderBlock, HeaderView, Headers, Limits, ServerError, ServerInfo,
-    Subject, SubjectFilter,
+    AsSubject, Auth, Backoff, HeaderBlock, HeaderView, Headers, Limits, MalformedHeaders,
+    ServerError, ServerInfo, Subject, SubjectFilter,
 };
 pub use local::LocalClient;
 pub use message::{Message, MessageRef};
