@@ -6,6 +6,8 @@ mod bus;
 mod consume;
 #[path = "core.rs"]
 mod core_nats;
+#[path = "cuts.rs"]
+mod cuts;
 #[path = "faults.rs"]
 mod faults;
 #[path = "gaps.rs"]

@@ -141,6 +141,14 @@ impl Link {
         }
     }
 
+    /// A barrier whose PING stands behind all that was sent.
+    pub(crate) fn await_pong(&mut self, barrier: Barrier) {
+        if let Barrier::Flush { behind, .. } = barrier {
+            self.session.on_sent(behind);
+        }
+        self.session.on_flush_sent(barrier);
+    }
+
     /// Writes as much as the socket takes. Returns how many bytes that was.
     pub(crate) fn write(&mut self) -> Result<usize, LinkError> {
         if self.connecting && !self.has_connected()? {
@@ -192,14 +200,15 @@ impl Link {
         Ok(true)
     }
 
-    /// Reads until the socket is dry or the turn's budget is used, and hands all whole frames on.
+    /// Reads until the socket is dry or the turn's budget is used, and hands all whole frames on. What they have changed is noted in
+    /// `progress`, also if it fails behind them.
     pub(crate) fn read(
         &mut self,
         routes: &mut Routes,
         shared: &Arc<Shared>,
         now: Instant,
-    ) -> Result<Progress, LinkError> {
-        let mut progress = Progress::default();
+        progress: &mut Progress,
+    ) -> Result<(), LinkError> {
         let mut budget = shared.limits.turn_bytes;
         while self.may_read() && budget > 0 && !shared.is_blocked() {
             let space = self.input.space();
@@ -213,7 +222,7 @@ impl Link {
                     // A short read means a dry socket, and the next byte is a new event; unless the end is near, whose
                     // event may have come already; and a record of TLS is short for other reasons.
                     self.must_read = got == asked || self.read_closed || self.wire.has_tls();
-                    self.parse(routes, shared, now, &mut progress)?;
+                    self.parse(routes, shared, now, progress)?;
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => self.must_read = false,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -225,7 +234,7 @@ impl Link {
         }
         match self.broken.take_if(|_| !self.must_read) {
             Some(error) => Err(error.into()),
-            None => Ok(progress),
+            None => Ok(()),
         }
     }
 

@@ -128,12 +128,12 @@ impl Reactor {
     /// Takes what user threads left: all of it while the socket keeps up, else the commands that need not wait for it.
     fn take_outbox(&mut self) {
         let mut commands = mem::take(&mut self.commands);
-        let intake = self.intake();
+        let (intake, mut published) = (self.intake(), None);
         let outbox = &self.shared.outbox;
         let taken = match (intake, &mut self.link) {
             (Intake::All, Some(link)) => {
                 let mut taken = link.output.spare();
-                outbox.take(&mut taken, &mut commands);
+                published = Some(outbox.take(&mut taken, &mut commands));
                 taken
             }
             (Intake::Ready, _) => {
@@ -159,6 +159,9 @@ impl Reactor {
             self.obey(command);
         }
         self.commands = commands;
+        if let (Some(link), Some(published)) = (&mut self.link, published) {
+            link.session.on_sent(published);
+        }
         self.end_turn_of_sinks();
     }
 
@@ -199,8 +202,8 @@ impl Reactor {
     /// A barrier whose PING stands among the frames, if there is a connection.
     fn set_up(&mut self, barrier: Barrier) {
         match (&mut self.link, barrier) {
-            (Some(link), barrier) if link.is_ready() => link.session.on_flush_sent(barrier),
-            (_, barrier @ (Barrier::Flush(_) | Barrier::RoundTrip { .. })) => {
+            (Some(link), barrier) if link.is_ready() => link.await_pong(barrier),
+            (_, barrier @ (Barrier::Flush { .. } | Barrier::RoundTrip { .. })) => {
                 self.barriers.push(barrier);
             }
             // Without a connection no messages are on their way.
@@ -218,7 +221,7 @@ impl Reactor {
                     drain.all_came = true;
                 }
             }
-            Barrier::Flush(_) | Barrier::RoundTrip { .. } => {}
+            Barrier::Flush { .. } | Barrier::RoundTrip { .. } => {}
         }
     }
 
@@ -267,15 +270,16 @@ impl Reactor {
 
     fn read(&mut self) {
         let Self { link: Some(link), routes, shared, now, .. } = self else { return };
-        let progress = match link.read(routes, shared, *now) {
-            Ok(progress) => progress,
-            Err(error) => return self.lost(error),
-        };
+        let mut progress = Progress::default();
+        let read = link.read(routes, shared, *now, &mut progress);
         if progress.delivered {
             // Sinks may have handled what they were given, which took its time.
             *now = Instant::now();
         }
         self.on_progress(progress);
+        if let Err(error) = read {
+            return self.lost(error);
+        }
         self.end_turn_of_sinks();
         if let Some(link) = &mut self.link
             && !link.lifted.is_empty()
@@ -358,8 +362,11 @@ impl Reactor {
                 Event::Reconnected { server }
             }
         };
-        self.take_queued();
+        let published = self.take_queued();
         let Some(link) = &mut self.link else { return };
+        // What is in the backlog may be lost with this connection; what went before it was lost or confirmed with an earlier one.
+        let confirmed = published.saturating_sub(u64::from(!self.backlog.is_empty()));
+        link.session.on_confirmed(confirmed);
         // Subscriptions first, so that the answers to what follows find them.
         self.routes.restore(link.output.next());
         link.output.next().append(&mut self.backlog);
@@ -367,8 +374,9 @@ impl Reactor {
         self.routes.connected(&mut out);
         for barrier in self.barriers.drain(..) {
             link.output.next().extend_from_slice(encode::PING);
-            link.session.on_flush_sent(barrier);
+            link.await_pong(barrier);
         }
+        link.session.on_sent(published);
         if let Some(first) = self.first.take() {
             first.resolve(Ok(()));
         }
@@ -377,16 +385,18 @@ impl Reactor {
     }
 
     /// Takes what was queued while there was no connection: its publishes go behind the backlog, its SUBs and UNSUBs become
-    /// part of the routes. What this server would not take is dropped now, or it would end every connection anew.
-    fn take_queued(&mut self) {
+    /// part of the routes. What this server would not take is dropped now, or it would end every connection anew. Returns how many
+    /// messages that only a flush confirms were published so far.
+    fn take_queued(&mut self) -> u64 {
         let max_payload = self.shared.max_payload.load(Ordering::Relaxed);
-        let commands = {
+        let (commands, published, dropped) = {
             let mut outbox = self.shared.outbox.lock();
             let queued = mem::take(&mut outbox.bytes);
             keep_publishes(&mut self.backlog, &queued);
             let mut unsent = Unsent { bytes: &mut self.backlog };
             let dropped = unsent.drop_larger_than(max_payload);
             if dropped > 0 {
+                outbox.lost = true;
                 // While the outbox is locked nobody can publish: what is unsent now is all that still waits for answers.
                 self.routes.disconnected(&mut unsent);
                 self.shared.tell_error(&format!(
@@ -395,11 +405,11 @@ impl Reactor {
             }
             outbox.held_back = 0;
             self.shared.outbox.set_connected(&mut outbox, true);
-            mem::take(&mut outbox.commands)
+            (mem::take(&mut outbox.commands), outbox.plain, dropped)
         };
         for command in commands {
             match command {
-                Command::Barrier(barrier @ (Barrier::Flush(_) | Barrier::RoundTrip { .. })) => {
+                Command::Barrier(barrier @ (Barrier::Flush { .. } | Barrier::RoundTrip { .. })) => {
                     self.barriers.push(barrier);
                 }
                 Command::Barrier(barrier) => self.pass(barrier),
@@ -407,6 +417,22 @@ impl Reactor {
                 Command::Nudge { sid } => self.routes.touch(sid),
                 other => self.obey(other),
             }
+        }
+        if dropped > 0 {
+            self.tell_of_loss();
+        }
+        published
+    }
+
+    /// Fails the flushes that wait for a connection: what was published before them is lost.
+    fn tell_of_loss(&mut self) {
+        let barriers = mem::take(&mut self.barriers).into_iter();
+        let (flushes, others): (Vec<_>, _) = barriers.partition(Barrier::is_flush);
+        self.barriers = others;
+        for flush in flushes {
+            self.shared.outbox.lock().lost = false;
+            // A flush is all there is to it.
+            let _ = flush.break_off(FlushError::Disconnected);
         }
     }
 

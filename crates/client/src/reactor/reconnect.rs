@@ -109,6 +109,7 @@ impl Reactor {
     /// in the backlog now is exactly what will still be sent.
     fn disconnect(&mut self, link: &mut Link) {
         self.shared.counters.set_state(State::Reconnecting);
+        let untold = link.session.has_untold(Barrier::is_flush);
         let mut broken: Vec<Barrier> = link.session.take_flushes().collect();
         {
             let mut outbox = self.shared.outbox.lock();
@@ -118,6 +119,7 @@ impl Reactor {
             } else {
                 // Nothing waits for the next connection, and whoever asked for an answer learns of it now.
                 self.backlog.clear();
+                outbox.lost |= outbox.plain > link.session.sent();
             }
             self.routes.disconnected(&mut Unsent { bytes: &mut self.backlog });
             outbox.held_back = self.backlog.len();
@@ -127,6 +129,9 @@ impl Reactor {
                 .into_iter()
                 .partition(|command| matches!(command, Command::Barrier(_)));
             outbox.commands = commands;
+            let told =
+                failed.iter().any(|command| matches!(command, Command::Barrier(b) if b.is_flush()));
+            outbox.lost |= untold && !told;
             broken.extend(failed.into_iter().filter_map(|command| match command {
                 Command::Barrier(barrier) => Some(barrier),
                 _ => None,
