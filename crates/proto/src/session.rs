@@ -69,8 +69,9 @@ pub struct Session<F> {
     info: ServerInfo,
     /// Our PINGs on the wire, oldest first. The server answers in order.
     pings: VecDeque<Sent<F>>,
-    /// How many of `pings` are of kind `Alive`.
+    /// How many of `pings` are of kind `Alive`, and how many of those were sent before the server was heard last.
     alive_out: u32,
+    excused: u32,
     /// What the caller has sent so far, by its own count, and how much of that a PONG has confirmed.
     sent: u64,
     confirmed: u64,
@@ -128,6 +129,7 @@ impl<F> Session<F> {
             info: ServerInfo::default(),
             pings: VecDeque::new(),
             alive_out: 0,
+            excused: 0,
             sent: 0,
             confirmed: 0,
             due: after(now, config.handshake_timeout),
@@ -184,6 +186,7 @@ impl<F> Session<F> {
             Ping::Flush(flush) => Pong::Flushed(flush),
             Ping::Alive => {
                 self.alive_out -= 1;
+                self.excused = self.excused.saturating_sub(1);
                 Pong::Alive
             }
         }
@@ -231,11 +234,17 @@ impl<F> Session<F> {
 
     /// The flushes whose PONG will not come any more.
     pub fn take_flushes(&mut self) -> impl Iterator<Item = F> + '_ {
-        self.alive_out = 0;
+        (self.alive_out, self.excused) = (0, 0);
         self.pings.drain(..).filter_map(|sent| match sent.ping {
             Ping::Flush(flush) => Some(flush),
             Ping::Handshake | Ping::Alive => None,
         })
+    }
+
+    /// Bytes came, whatever they say: the server is there, even if its PONG is far behind them.
+    #[inline]
+    pub fn on_heard(&mut self) {
+        self.excused = self.alive_out;
     }
 
     /// When [`Session::on_time`] must be called next.
@@ -254,8 +263,9 @@ impl<F> Session<F> {
         if self.phase != Phase::Ready {
             return Err(SessionError::HandshakeTimeout);
         }
-        if self.alive_out >= self.config.max_pings_out {
-            return Err(SessionError::Stale { pings: self.alive_out });
+        let pings = self.alive_out - self.excused;
+        if pings >= self.config.max_pings_out {
+            return Err(SessionError::Stale { pings });
         }
         self.alive_out += 1;
         self.push(Ping::Alive);
@@ -333,6 +343,22 @@ mod tests {
         assert_eq!(session.on_time(seconds(start, 40)), Ok(SessionTimeout::Ping));
         assert_eq!(session.on_time(seconds(start, 60)), Ok(SessionTimeout::Ping));
         assert_eq!(session.on_time(seconds(start, 80)), Err(SessionError::Stale { pings: 2 }));
+    }
+
+    #[test]
+    fn a_peer_that_is_heard_is_not_dead_however_late_its_pongs() {
+        let start = Instant::now();
+        let mut session = ready(start);
+        for n in 1..100 {
+            assert_eq!(session.on_time(seconds(start, 20 * n)), Ok(SessionTimeout::Ping));
+            session.on_heard();
+        }
+        assert_eq!(session.on_pong(start), Pong::Alive);
+        for n in 100..102 {
+            assert_eq!(session.on_time(seconds(start, 20 * n)), Ok(SessionTimeout::Ping));
+        }
+        let silent = session.on_time(seconds(start, 20 * 102));
+        assert_eq!(silent, Err(SessionError::Stale { pings: 2 }));
     }
 
     #[test]

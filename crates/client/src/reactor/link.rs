@@ -123,9 +123,10 @@ impl Link {
         self.writable && (self.connecting || self.output.unwritten() > 0 || self.wire.wants_write())
     }
 
-    /// True if reading may come to something, and may be done.
+    /// True if reading may come to something, and may be done: not while the peer has to take first, unless it never will.
     pub(crate) fn may_read(&self) -> bool {
-        self.must_read && !self.connecting && !self.output.owes_much()
+        let waits = self.output.owes_much() && self.broken.is_none();
+        self.must_read && !self.connecting && !waits
     }
 
     /// True once [`Link::finish`] was called.
@@ -217,6 +218,7 @@ impl Link {
                 Ok(0) => return Err(io::Error::from(ErrorKind::UnexpectedEof).into()),
                 Ok(got) => {
                     self.input.filled(got);
+                    self.session.on_heard();
                     count(&shared.counters.bytes_in, got as u64);
                     budget = budget.saturating_sub(got);
                     // A short read means a dry socket, and the next byte is a new event; unless the end is near, whose
