@@ -349,7 +349,7 @@ impl Client {
     pub fn drain(&self, timeout: Duration) -> Result<(), CloseError> {
         let deadline = later(Instant::now(), timeout);
         let drains = self.shared().command(|state| {
-            state.commands.push(Command::Drain { deadline });
+            state.commands.extend([Command::Drain { deadline }, Command::DrainNow]);
             Ok(())
         });
         match drains {

@@ -26,8 +26,10 @@ pub(crate) enum Command {
     UnsubscribeAfter { sid: u64, most: u64 },
     /// Something is to be done at the PONG to the PING that stands among the frames.
     Barrier(Barrier),
-    /// All subscriptions are to be drained, and the connection closed.
+    /// All subscriptions are to be drained, and the connection closed, by then at the latest.
     Drain { deadline: Instant },
+    /// What was queued before that drain has been taken.
+    DrainNow,
     /// The connection is to be made anew.
     Reconnect,
     /// The servers to connect to from now on.
@@ -41,7 +43,14 @@ pub(crate) enum Command {
 impl Command {
     /// True if no frames stand for it in the outbox.
     pub(crate) fn is_bare(&self) -> bool {
-        matches!(self, Self::Nudge { .. } | Self::EndTurn | Self::Reconnect | Self::SetServers(_))
+        match self {
+            Self::Drain { .. } | Self::Reconnect | Self::SetServers(_) => true,
+            Self::Nudge { .. } | Self::EndTurn => true,
+            Self::Subscribe { .. } | Self::Unsubscribe { .. } | Self::UnsubscribeAfter { .. } => {
+                false
+            }
+            Self::Barrier(_) | Self::DrainNow => false,
+        }
     }
 }
 

@@ -24,6 +24,11 @@ impl Barrier {
         matches!(self, Self::Flush { .. })
     }
 
+    /// True if a user waits for it.
+    pub(crate) fn is_awaited(&self) -> bool {
+        matches!(self, Self::Flush { .. } | Self::RoundTrip { .. })
+    }
+
     /// The PONG has come. `None` if that was all; otherwise there is more to do.
     pub(crate) fn lift(self, now: Instant) -> Option<Self> {
         match self {

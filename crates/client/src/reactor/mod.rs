@@ -70,7 +70,7 @@ pub(crate) struct Reactor {
     first: Option<Resolver<Result<(), ConnectError>>>,
     /// Whether there ever was a connection.
     was_connected: bool,
-    /// When a drain of the connection must have ended, while there is one, and whether no more messages come.
+    /// The drain of the connection, while there is one.
     drain: Option<Drain>,
     routes: Routes,
     /// Publishes that a lost connection left unwritten; sent first on the next one.
@@ -85,9 +85,22 @@ pub(crate) struct Reactor {
 /// A drain of the whole connection.
 #[derive(Clone, Copy, Debug)]
 struct Drain {
+    /// When it must have ended.
     deadline: Instant,
+    stage: Stage,
+}
+
+/// How far a drain has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// What was queued before it is not taken yet: the socket stands still.
+    Waits,
+    /// It can begin.
+    Due,
+    /// The server was told, and answers when it has sent its last message.
+    Told,
     /// No more messages come: only those that the user has not read yet are waited for.
-    all_came: bool,
+    AllCame,
 }
 
 /// How much of the outbox can be taken.
@@ -146,9 +159,11 @@ impl Reactor {
             }
         };
         // What a nudged sink has to write was caused before what user threads queued since: a flush covers it.
-        for command in &commands {
-            if let Command::Nudge { sid } = command {
-                self.routes.touch(*sid);
+        for command in &mut commands {
+            if let Command::Nudge { sid } = *command
+                && self.routes.touch(sid)
+            {
+                *command = Command::EndTurn;
             }
         }
         self.end_turn_of_sinks();
@@ -190,10 +205,22 @@ impl Reactor {
                 self.shared.outbox.lock().sids.give_back(sid);
             }
             Command::UnsubscribeAfter { sid, most } => self.routes.limit(sid, most),
+            // Its subscription was made in the same turn.
+            Command::Nudge { sid } => {
+                self.routes.touch(sid);
+            }
             // Done when it was taken.
-            Command::Nudge { .. } | Command::EndTurn => {}
+            Command::EndTurn => {}
             Command::Barrier(barrier) => self.set_up(barrier),
-            Command::Drain { deadline } => self.begin_drain(deadline),
+            Command::Drain { deadline } => {
+                let drain = self.drain.get_or_insert(Drain { deadline, stage: Stage::Waits });
+                drain.deadline = drain.deadline.min(deadline);
+            }
+            Command::DrainNow => {
+                if let Some(drain) = self.drain.as_mut().filter(|it| it.stage == Stage::Waits) {
+                    drain.stage = Stage::Due;
+                }
+            }
             Command::Reconnect => self.force_reconnect(),
             Command::SetServers(urls) => self.pool.replace(urls),
         }
@@ -218,7 +245,7 @@ impl Reactor {
             Barrier::AllDrained => {
                 self.routes.finish_all(CloseReason::Drained);
                 if let Some(drain) = &mut self.drain {
-                    drain.all_came = true;
+                    drain.stage = Stage::AllCame;
                 }
             }
             Barrier::Flush { .. } | Barrier::RoundTrip { .. } => {}
@@ -235,8 +262,8 @@ impl Reactor {
         }
     }
 
-    fn begin_drain(&mut self, deadline: Instant) {
-        self.drain = Some(Drain { deadline, all_came: false });
+    /// Tells the server to send no more, behind all that was queued before.
+    fn begin_drain(&mut self) {
         if let Some(link) = self.link.as_mut().filter(|link| link.is_ready()) {
             self.routes.unsubscribe_all(link.output.next());
             link.output.next().extend_from_slice(encode::PING);
@@ -244,10 +271,14 @@ impl Reactor {
         self.set_up(Barrier::AllDrained);
     }
 
-    /// Closes the connection once a drain has come to its end.
+    /// Goes on with a drain, and closes the connection once it has come to its end.
     fn keep_draining(&mut self) {
-        let Some(Drain { deadline, all_came }) = self.drain else { return };
-        if (all_came && self.routes.are_read_out()) || self.now >= deadline {
+        if let Some(drain) = self.drain.as_mut().filter(|drain| drain.stage == Stage::Due) {
+            drain.stage = Stage::Told;
+            self.begin_drain();
+        }
+        let Some(Drain { deadline, stage }) = self.drain else { return };
+        if (stage == Stage::AllCame && self.routes.are_read_out()) || self.now >= deadline {
             self.drain = None;
             self.shared.outbox.close(deadline);
         }
@@ -414,7 +445,6 @@ impl Reactor {
                 }
                 Command::Barrier(barrier) => self.pass(barrier),
                 Command::Subscribe { sid, route } => self.routes.insert(sid, route),
-                Command::Nudge { sid } => self.routes.touch(sid),
                 other => self.obey(other),
             }
         }
@@ -476,7 +506,7 @@ impl Reactor {
             // Whatever lies behind it ends now as well.
             let _ = barrier.break_off(FlushError::Closed);
         }
-        self.routes.close(reason);
+        self.routes.close(reason, &self.shared.counters);
         self.shared.emit(&Event::Closed);
         if let Some(first) = self.first.take() {
             let gone = std::io::Error::other("the reactor ended");

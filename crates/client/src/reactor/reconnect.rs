@@ -8,6 +8,7 @@ use super::dial::{self, Found};
 use super::link::{Link, Way};
 use super::pool::Verdict;
 use super::{Barrier, Reactor};
+use crate::contain::contain;
 use crate::error::LinkError;
 use crate::outbox::Command;
 use crate::sink::{Unsent, keep_publishes};
@@ -89,9 +90,11 @@ impl Reactor {
     }
 
     fn wait_before(&self, rounds: u32) -> Duration {
+        let usual = || self.options.backoff.delay(rounds, fastrand::u32(..));
         match &self.options.hooks.delay {
-            Some(delay) => delay(rounds).min(super::LONGEST_SLEEP * 60),
-            None => self.options.backoff.delay(rounds, fastrand::u32(..)),
+            Some(delay) => contain(&self.shared.counters, || delay(rounds))
+                .map_or_else(usual, |wait| wait.min(super::LONGEST_SLEEP * 60)),
+            None => usual(),
         }
     }
 
@@ -124,10 +127,11 @@ impl Reactor {
             self.routes.disconnected(&mut Unsent { bytes: &mut self.backlog });
             outbox.held_back = self.backlog.len();
             self.shared.outbox.set_connected(&mut outbox, false);
-            // What was written before them may be lost, so barriers that were set up by now are broken.
+            // What was written before them may be lost, so barriers that somebody waits for are broken. That of a drain is passed
+            // when its turn comes: its subscription may stand before it.
             let (failed, commands): (Vec<_>, Vec<_>) = mem::take(&mut outbox.commands)
                 .into_iter()
-                .partition(|command| matches!(command, Command::Barrier(_)));
+                .partition(|command| matches!(command, Command::Barrier(b) if b.is_awaited()));
             outbox.commands = commands;
             let told =
                 failed.iter().any(|command| matches!(command, Command::Barrier(b) if b.is_flush()));
@@ -148,7 +152,7 @@ impl Reactor {
 
     /// When there is something to do for the next connection.
     pub(super) fn next_dial(&self) -> Option<Instant> {
-        self.search.as_ref().map(|search| search.deadline).or(self.retry_at)
+        self.search.as_ref().map(|search| search.due(self.now)).or(self.retry_at)
     }
 
     /// Goes on with connecting, if it is time.
