@@ -8,13 +8,19 @@ mod consume;
 mod core_nats;
 #[path = "cuts.rs"]
 mod cuts;
+#[path = "endings.rs"]
+mod endings;
 #[path = "faults.rs"]
 mod faults;
 #[path = "gaps.rs"]
 mod gaps;
+#[path = "hostile.rs"]
+mod hostile;
 #[path = "inline.rs"]
 mod inline;
 #[path = "jetstream.rs"]
 mod jetstream;
 #[path = "local.rs"]
 mod local;
+#[path = "peers.rs"]
+mod peers;
