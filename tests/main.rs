@@ -16,6 +16,8 @@ mod faults;
 mod gaps;
 #[path = "hostile.rs"]
 mod hostile;
+#[path = "injection.rs"]
+mod injection;
 #[path = "inline.rs"]
 mod inline;
 #[path = "jetstream.rs"]
