@@ -112,7 +112,7 @@ impl ServerUrl {
     }
 
     /// As told by the server at `here`: what the user demanded of that one holds for this one.
-    pub(crate) fn as_discovered_by(mut self, here: &Self) -> Self {
+    pub(crate) fn discovered_by(mut self, here: &Self) -> Self {
         self.auth = here.auth.clone();
         self.tls = here.tls;
         // Servers tell of each other by address, and certificates are for names.

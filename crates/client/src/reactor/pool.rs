@@ -141,7 +141,7 @@ impl Pool {
             .iter()
             .take(self.options.most)
             .filter_map(|text| ServerUrl::parse(text).ok())
-            .map(|url| url.as_discovered_by(&here))
+            .map(|url| url.discovered_by(&here))
             .collect();
         self.entries.retain(|entry| {
             !entry.discovered
