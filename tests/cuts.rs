@@ -204,7 +204,9 @@ fn talk(client: &Client, run: &str) -> Result<(), FlushError> {
     flushed
 }
 
-/// C2.
+/// C2. Core NATS confirms no publish by itself: one that was written whole when the connection died may have arrived or not, and is
+/// not sent again, so nothing comes twice; one that was written in part is dropped by the server and sent again. What may be lost, a
+/// flush tells.
 #[test]
 fn a_cut_after_any_byte_that_goes_out_is_told_and_sends_nothing_half_or_twice() {
     let mut it = Witnessed::start();

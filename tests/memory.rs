@@ -157,7 +157,11 @@ fn no_server() {
         grown / KIB
     );
     let limit = Limits::default().reconnect_bytes;
-    assert!((limit - 64 * KIB..=limit).contains(&(accepted * "PUB a 1000\r\n\r\n".len() + accepted * 1000)), "{accepted}");
+    assert!(
+        (limit - 64 * KIB..=limit)
+            .contains(&(accepted * "PUB a 1000\r\n\r\n".len() + accepted * 1000)),
+        "{accepted}"
+    );
     assert!(grown <= 2 * limit + MIB, "{grown}");
     let _ = client.close(Duration::ZERO);
 }
