@@ -226,6 +226,8 @@ fn a_lost_connection_is_made_again_with_its_subscriptions() {
             all.next_timeout(DEADLINE).unwrap().payload(),
             format!("before {round}").as_bytes()
         );
+        // Confirmed, so that the flush below has no loss to tell of.
+        client.flush().wait().unwrap();
         server.kill();
         eventually("the loss is noticed", || (client.state() == State::Reconnecting).then_some(()));
         // Queued while there is no connection: sent on the next one, in order, behind the restored subscription.

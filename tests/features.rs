@@ -14,7 +14,10 @@ fn file_of(module: &str) -> &str {
 
 /// The tests that `page` names, as module and name.
 fn named(page: &str) -> Vec<(String, String)> {
-    let word = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+    let word = |text: &str| {
+        !text.is_empty()
+            && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+    };
     page.split('`')
         .skip(1)
         .step_by(2)

@@ -10,6 +10,10 @@ mod connecting;
 mod consume;
 #[path = "core.rs"]
 mod core_nats;
+#[path = "cuts.rs"]
+mod cuts;
+#[path = "endings.rs"]
+mod endings;
 #[path = "executors.rs"]
 mod executors;
 #[path = "faults.rs"]
@@ -18,6 +22,10 @@ mod faults;
 mod features;
 #[path = "gaps.rs"]
 mod gaps;
+#[path = "hostile.rs"]
+mod hostile;
+#[path = "injection.rs"]
+mod injection;
 #[path = "inline.rs"]
 mod inline;
 #[path = "jetstream.rs"]
@@ -28,6 +36,8 @@ mod local;
 mod messaging;
 #[path = "moving.rs"]
 mod moving;
+#[path = "peers.rs"]
+mod peers;
 #[path = "permissions.rs"]
 mod permissions;
 #[path = "tls.rs"]

@@ -1,5 +1,6 @@
 use std::fmt;
 use std::iter::Peekable;
+use std::mem;
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::Ordering;
@@ -77,7 +78,7 @@ impl Client {
     ) -> Result<(), PublishError> {
         let (subject, payload) = (subject.as_subject()?, payload.as_ref());
         self.check_size(payload.len())?;
-        Ok(self.submit(frame_len(subject, payload.len()), |out| {
+        Ok(self.submit_plain(frame_len(subject, payload.len()), |out| {
             encode::publish(out, subject.as_bytes(), b"", payload);
             Ok::<_, PublishError>(())
         })?)
@@ -95,10 +96,13 @@ impl Client {
     ) -> Result<(), PublishError> {
         let (subject, payload) = (subject.as_subject()?, payload.as_ref());
         self.check_size(payload.len())?;
-        Ok(self.try_submit(frame_len(subject, payload.len()), |out| {
+        let shared = self.shared();
+        shared.outbox.try_publish(frame_len(subject, payload.len()), |out| {
             encode::publish(out, subject.as_bytes(), b"", payload);
             Ok::<_, PublishError>(())
-        })?)
+        })?;
+        shared.wake();
+        Ok(())
     }
 
     /// As [`Client::publish`], with headers, and a reply subject if `reply` is given.
@@ -120,7 +124,7 @@ impl Client {
         }
         let size = headers.encoded_len() + payload.len();
         self.check_size(size)?;
-        Ok(self.submit(frame_len(subject, size), |out| {
+        Ok(self.submit_plain(frame_len(subject, size), |out| {
             let (subject, reply) = (subject.as_bytes(), reply.unwrap_or_default());
             encode::publish_with_headers(out, subject, reply, headers, payload)
         })?)
@@ -177,7 +181,8 @@ impl Client {
             }
             Ok::<_, PublishError>((count, count as u64))
         };
-        *queued += self.submit_with(len, || outbox.try_submit_many(len, &mut encode))?;
+        *queued +=
+            self.submit_with(len, || outbox.try_submit_many::<true, _, _>(len, &mut encode))?;
         Ok(())
     }
 
@@ -295,16 +300,28 @@ impl Client {
     /// A barrier: it comes when the server has processed everything that was queued before (a PING was answered by its PONG).
     /// Asked for while the connection is down, it waits for the next one; but if the connection is lost after it was asked for, it fails:
     /// what was written before may be lost.
+    ///
+    /// The first flush after a loss fails at once if messages may have died with the connection that no flush was told of: were
+    /// written, and not confirmed by any PONG. So `Ok` always means that all that was published since the last flush has arrived;
+    /// of threads that share a client, one is told. Requests, and JetStream's publishes and acknowledgements, do not count: each of
+    /// them is answered or fails by itself.
     pub fn flush(&self) -> Pending<Result<(), FlushError>> {
         let (done, flushed) = pending(Err(FlushError::Closed));
         let mut done = Some(done);
         // Not taken, it is dropped, and says that the connection is closed.
-        let _ = self.shared().command(|state| {
+        let taken = self.shared().command(|state| {
+            if mem::take(&mut state.lost) {
+                return Ok(());
+            }
             state.bytes.extend_from_slice(encode::PING);
-            let barrier = done.take().map(Barrier::Flush);
+            let behind = state.plain;
+            let barrier = done.take().map(|done| Barrier::Flush { behind, done });
             state.commands.extend(barrier.map(Command::Barrier));
             Ok(())
         });
+        if let (Ok(()), Some(done)) = (taken, done) {
+            done.resolve(Err(FlushError::Disconnected));
+        }
         flushed
     }
 
@@ -332,7 +349,7 @@ impl Client {
     pub fn drain(&self, timeout: Duration) -> Result<(), CloseError> {
         let deadline = later(Instant::now(), timeout);
         let drains = self.shared().command(|state| {
-            state.commands.push(Command::Drain { deadline });
+            state.commands.extend([Command::Drain { deadline }, Command::DrainNow]);
             Ok(())
         });
         match drains {
@@ -463,6 +480,17 @@ impl Client {
     ) -> Result<R, SubmitError<E>> {
         let shared = self.shared();
         self.submit_with(len, || shared.outbox.try_submit(len, &mut encode))
+    }
+
+    /// As [`Client::submit`], for a message that nothing but a flush confirms.
+    #[inline]
+    fn submit_plain<R, E>(
+        &self,
+        len: usize,
+        mut encode: impl FnMut(&mut Vec<u8>) -> Result<R, E>,
+    ) -> Result<R, SubmitError<E>> {
+        let shared = self.shared();
+        self.submit_with(len, || shared.outbox.try_publish(len, &mut encode))
     }
 
     /// Tries until there is room.

@@ -225,8 +225,8 @@ pub enum SubscribeError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FlushError {
-    /// The connection was lost meanwhile.
-    #[error("the connection was lost before the server confirmed the flush")]
+    /// The connection was lost meanwhile; or before, and no flush was told of what may have been lost with it.
+    #[error("the connection was lost before the server confirmed all that was published")]
     Disconnected,
     /// The connection was closed.
     #[error("the connection was closed before the server confirmed the flush")]

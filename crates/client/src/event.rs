@@ -127,13 +127,14 @@ impl EventHub {
 
     /// To be called by the reactor only, which contains what the callback may panic with.
     pub(crate) fn emit(&self, event: &Event) {
-        if let Some(callback) = &self.callback {
-            callback(event);
-        }
         self.queues.lock().retain(|queue| {
             let queue = queue.upgrade();
             queue.as_ref().inspect(|queue| queue.push(event)).is_some()
         });
+        // Last, as it may panic.
+        if let Some(callback) = &self.callback {
+            callback(event);
+        }
     }
 }
 

@@ -70,8 +70,8 @@ pub use inbox::{Inbox, ReplySubject};
 pub use jetlane_proto as proto;
 pub use jetlane_proto::subject;
 pub use jetlane_proto::{
-    AsSubject, Auth, Backoff, HeaderBlock, HeaderView, Headers, Limits, ServerError, ServerInfo,
-    StaticSubject, Subject, SubjectFilter,
+    AsSubject, Auth, Backoff, HeaderBlock, HeaderView, Headers, Limits, MalformedHeaders,
+    ServerError, ServerInfo, StaticSubject, Subject, SubjectFilter,
 };
 pub use local::LocalClient;
 pub use message::{Message, MessageRef};

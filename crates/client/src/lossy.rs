@@ -39,7 +39,8 @@ struct State {
 /// The reactor's end.
 pub(crate) struct LossySink {
     queue: Arc<LossyQueue>,
-    arena: Arena,
+    /// `None` where the messages that wait are of very different age: one would keep the memory of all its neighbours.
+    arena: Option<Arena>,
     /// The messages of this turn.
     fresh: Vec<Message>,
     slow: SlowReader,
@@ -61,7 +62,8 @@ pub(crate) fn lossy_queue(
         Arc::new(LossyQueue { state: Mutex::new(State::new(bounds)), filled: Condvar::new() });
     let reader = LossyReader { queue: Arc::clone(&queue) };
     let slow = SlowReader::of(subject);
-    (LossySink { queue, arena: Arena::new(), fresh: Vec::new(), slow, shared }, reader)
+    let arena = (bounds.overflow != Overflow::Conflate).then(Arena::new);
+    (LossySink { queue, arena, fresh: Vec::new(), slow, shared }, reader)
 }
 
 impl State {
@@ -83,16 +85,18 @@ impl State {
         self.stats.delivered += 1;
         self.bytes += message.wire_len();
         if self.bounds.overflow == Overflow::Conflate {
-            let subject = message.share(message.subject_bytes());
-            let next = self.left + self.messages.len() as u64;
-            let number = *self.by_subject.entry(subject).or_insert(next);
-            let place = usize::try_from(number - self.left).unwrap_or(usize::MAX);
-            if let Some(older) = self.messages.get_mut(place) {
-                self.bytes -= older.wire_len();
-                *older = message;
-                self.stats.dropped += 1;
-                return;
+            if let Some(number) = self.by_subject.get(message.subject_bytes()) {
+                let place = usize::try_from(number - self.left).unwrap_or(usize::MAX);
+                if let Some(older) = self.messages.get_mut(place) {
+                    self.bytes -= older.wire_len();
+                    *older = message;
+                    self.stats.dropped += 1;
+                    return;
+                }
             }
+            let next = self.left + self.messages.len() as u64;
+            // A copy: what it is part of may be replaced, and is to be freed then.
+            self.by_subject.insert(Bytes::copy_from_slice(message.subject_bytes()), next);
         }
         self.messages.push_back(message);
         // The newest stays, however large it is.
@@ -158,7 +162,10 @@ impl LossySink {
 
 impl Sink for LossySink {
     fn message(&mut self, message: &MessageRef<'_>, _: &mut Out<'_>) {
-        self.fresh.push(message.to_message(&mut self.arena));
+        self.fresh.push(match &mut self.arena {
+            Some(arena) => message.to_message(arena),
+            None => message.to_own_message(),
+        });
     }
 
     fn turn_end(&mut self, out: &mut Out<'_>) {

@@ -74,6 +74,11 @@ impl<'a> MessageRef<'a> {
         self.frame.len()
     }
 
+    /// A copy with memory of its own.
+    pub(crate) fn to_own_message(self) -> Message {
+        Message { frame: Bytes::copy_from_slice(self.frame), at: self.at }
+    }
+
     /// A copy that can be kept.
     #[inline]
     pub fn to_message(&self, arena: &mut Arena) -> Message {

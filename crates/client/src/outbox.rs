@@ -26,8 +26,10 @@ pub(crate) enum Command {
     UnsubscribeAfter { sid: u64, most: u64 },
     /// Something is to be done at the PONG to the PING that stands among the frames.
     Barrier(Barrier),
-    /// All subscriptions are to be drained, and the connection closed.
+    /// All subscriptions are to be drained, and the connection closed, by then at the latest.
     Drain { deadline: Instant },
+    /// What was queued before that drain has been taken.
+    DrainNow,
     /// The connection is to be made anew.
     Reconnect,
     /// The servers to connect to from now on.
@@ -41,7 +43,14 @@ pub(crate) enum Command {
 impl Command {
     /// True if no frames stand for it in the outbox.
     pub(crate) fn is_bare(&self) -> bool {
-        matches!(self, Self::Nudge { .. } | Self::EndTurn | Self::Reconnect | Self::SetServers(_))
+        match self {
+            Self::Drain { .. } | Self::Reconnect | Self::SetServers(_) => true,
+            Self::Nudge { .. } | Self::EndTurn => true,
+            Self::Subscribe { .. } | Self::Unsubscribe { .. } | Self::UnsubscribeAfter { .. } => {
+                false
+            }
+            Self::Barrier(_) | Self::DrainNow => false,
+        }
     }
 }
 
@@ -72,6 +81,10 @@ pub(crate) struct OutboxState {
     pub(crate) held_back: usize,
     /// Messages published since the connection was opened.
     pub(crate) published: u64,
+    /// Those among them that nothing but a flush confirms.
+    pub(crate) plain: u64,
+    /// Some of those may have been lost with a connection, and nobody was told: the next flush tells.
+    pub(crate) lost: bool,
     /// Set when no more is accepted: by when what is queued must have been written.
     pub(crate) closing: Option<Instant>,
     /// Threads that wait for room.
@@ -112,13 +125,23 @@ impl Outbox {
         len: usize,
         encode: impl FnOnce(&mut Vec<u8>) -> Result<R, E>,
     ) -> Result<R, SubmitError<E>> {
-        self.try_submit_many(len, |bytes, _| Ok((encode(bytes)?, 1)))
+        self.try_submit_many::<false, _, _>(len, |bytes, _| Ok((encode(bytes)?, 1)))
+    }
+
+    /// As [`Outbox::try_submit`], for a message that nothing but a flush confirms.
+    #[inline]
+    pub(crate) fn try_publish<R, E>(
+        &self,
+        len: usize,
+        encode: impl FnOnce(&mut Vec<u8>) -> Result<R, E>,
+    ) -> Result<R, SubmitError<E>> {
+        self.try_submit_many::<true, _, _>(len, |bytes, _| Ok((encode(bytes)?, 1)))
     }
 
     /// Lets `encode` append frames, at least one of about `len` bytes, if there is room: as many as fit into the bytes it is told. It
-    /// says how many messages it has appended.
+    /// says how many messages it has appended, which are `PLAIN` if nothing but a flush confirms them.
     #[inline]
-    pub(crate) fn try_submit_many<R, E>(
+    pub(crate) fn try_submit_many<const PLAIN: bool, R, E>(
         &self,
         len: usize,
         encode: impl FnOnce(&mut Vec<u8>, usize) -> Result<(R, u64), E>,
@@ -140,6 +163,7 @@ impl Outbox {
         frames.len = frames.bytes.len();
         drop(frames);
         state.published += messages;
+        state.plain += if PLAIN { messages } else { 0 };
         Ok(result)
     }
 
@@ -173,13 +197,15 @@ impl Outbox {
         make(&mut state)
     }
 
-    /// Takes all frames into `bytes`, which is empty, and all commands into `commands`.
-    pub(crate) fn take(&self, bytes: &mut Vec<u8>, commands: &mut Vec<Command>) {
+    /// Takes all frames into `bytes`, which is empty, and all commands into `commands`. Returns how many messages that only a flush
+    /// confirms were taken so far.
+    pub(crate) fn take(&self, bytes: &mut Vec<u8>, commands: &mut Vec<Command>) -> u64 {
         debug_assert!(bytes.is_empty());
         let mut state = self.state.lock();
         mem::swap(&mut state.bytes, bytes);
         commands.append(&mut state.commands);
         self.notify_room(&state);
+        state.plain
     }
 
     /// Takes the commands that have no frames. For a socket that stands still: what a new subscription's sink writes at once must

@@ -130,11 +130,14 @@ impl Shared {
 
     /// Has the reactor end its turn, if it sleeps in one, and begin another.
     pub(crate) fn end_turn(&self) {
-        // A closed connection has no turns any more.
-        let _ = self.command(|state| {
+        let taken = self.command(|state| {
             state.commands.push(Command::EndTurn);
             Ok(())
         });
+        // One that closes takes no commands, and may sleep all the same.
+        if taken.is_err() {
+            self.wake_now();
+        }
     }
 
     /// Asks the reactor to call the sink of `sid`.

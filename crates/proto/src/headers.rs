@@ -27,6 +27,67 @@ pub enum HeaderError {
     },
 }
 
+/// The first thing that is wrong with a header block that was received. The fault of whoever published it: servers forward any bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum MalformedHeaders {
+    /// The first line does not say `NATS/1.0`.
+    #[error("the header block does not begin with NATS/1.0")]
+    NoVersion,
+    /// Behind the version stands something that is no status of three digits.
+    #[error("the header block has no status of three digits behind its version")]
+    BadStatus,
+    /// A line without a colon.
+    #[error("the header line at byte {at} has no colon")]
+    NoColon {
+        /// Where the line begins.
+        at: usize,
+    },
+    /// Nothing stands before the colon.
+    #[error("the header at byte {at} has no name")]
+    EmptyName {
+        /// Where the line begins.
+        at: usize,
+    },
+    /// A name is printable ASCII (ADR-4): no space, no control character.
+    #[error("the header name at byte {at} has the forbidden byte {byte:#04x}")]
+    ForbiddenInName {
+        /// Where the byte stands.
+        at: usize,
+        /// The byte.
+        byte: u8,
+    },
+    /// A CR without its LF, or NUL.
+    #[error("the header value at byte {at} has the forbidden byte {byte:#04x}")]
+    ForbiddenInValue {
+        /// Where the byte stands.
+        at: usize,
+        /// The byte.
+        byte: u8,
+    },
+    /// The value is not UTF-8.
+    #[error("the header value is not UTF-8 from byte {at} on")]
+    NotUtf8 {
+        /// Where the first byte stands that is not.
+        at: usize,
+    },
+    /// A line ends with LF alone.
+    #[error("the header line that ends at byte {at} has no CR before its LF")]
+    BareNewline {
+        /// Where the LF stands.
+        at: usize,
+    },
+    /// The block ends before its empty line.
+    #[error("the header block ends without an empty line")]
+    NotTerminated,
+    /// The block goes on behind its empty line.
+    #[error("the header block goes on behind its empty line at byte {at}")]
+    GoesOn {
+        /// Where it goes on.
+        at: usize,
+    },
+}
+
 /// Headers to send: names and values, several values a name allowed, checked when they are added (ADR-4).
 ///
 /// ```
@@ -188,6 +249,42 @@ impl<'a> HeaderView<'a> {
         self.block
     }
 
+    /// Whether the block is as ADR-4 wants it. Nothing else here asks: a block that is not can be read as far as it goes, and the
+    /// message is delivered all the same.
+    ///
+    /// ```
+    /// use jetlane_proto::{HeaderView, MalformedHeaders};
+    /// let headers = HeaderView::new(b"NATS/1.0\r\nno colon\r\nA: 1\r\n\r\n");
+    /// assert_eq!(headers.check(), Err(MalformedHeaders::NoColon { at: 10 }));
+    /// assert_eq!(headers.get("A"), Some(&b"1"[..]));
+    /// ```
+    ///
+    /// # Errors
+    /// [`MalformedHeaders`] names the first fault.
+    pub fn check(&self) -> Result<(), MalformedHeaders> {
+        let mut at = 0;
+        loop {
+            let rest = &self.block[at..];
+            let end = memchr::memchr(b'\n', rest);
+            let line = &rest[..end.unwrap_or(rest.len())];
+            if at == 0 {
+                check_first_line(line)?;
+            }
+            let Some(end) = end else { return Err(MalformedHeaders::NotTerminated) };
+            let Some(line) = line.strip_suffix(b"\r") else {
+                return Err(MalformedHeaders::BareNewline { at: at + end });
+            };
+            let next = at + end + 1;
+            match line.is_empty() {
+                true if next == self.block.len() => return Ok(()),
+                true => return Err(MalformedHeaders::GoesOn { at: next }),
+                false if at > 0 => check_line(line, at)?,
+                false => {}
+            }
+            at = next;
+        }
+    }
+
     /// The status on the first line, if there is one. Only trust it on subjects that no publisher knows.
     #[inline]
     pub fn status(&self) -> Option<Status<'a>> {
@@ -220,6 +317,37 @@ impl<'a> HeaderView<'a> {
             None => &[],
         };
         HeaderIter { rest }
+    }
+}
+
+/// Checks the first line of a block, with or without its CR.
+fn check_first_line(line: &[u8]) -> Result<(), MalformedHeaders> {
+    match line.strip_prefix(VERSION).map(<[u8]>::trim_ascii_end) {
+        Some(b"") => Ok(()),
+        Some([b' ', ..]) if HeaderView::new(line).status().is_some() => Ok(()),
+        Some([b' ', ..]) => Err(MalformedHeaders::BadStatus),
+        _ => Err(MalformedHeaders::NoVersion),
+    }
+}
+
+/// Checks a line that begins at byte `at` of its block and is not empty.
+fn check_line(line: &[u8], at: usize) -> Result<(), MalformedHeaders> {
+    let colon = match memchr::memchr(b':', line) {
+        None => return Err(MalformedHeaders::NoColon { at }),
+        Some(0) => return Err(MalformedHeaders::EmptyName { at }),
+        Some(colon) => colon,
+    };
+    let (name, value) = line.split_at(colon);
+    if let Some(place) = name.iter().position(|byte| !(33..=126).contains(byte)) {
+        return Err(MalformedHeaders::ForbiddenInName { at: at + place, byte: name[place] });
+    }
+    if let Some(place) = value.iter().position(|byte| matches!(byte, b'\r' | 0)) {
+        let (at, byte) = (at + colon + place, value[place]);
+        return Err(MalformedHeaders::ForbiddenInValue { at, byte });
+    }
+    match std::str::from_utf8(value) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(MalformedHeaders::NotUtf8 { at: at + colon + error.valid_up_to() }),
     }
 }
 
@@ -334,5 +462,44 @@ mod tests {
                 .collect();
             assert_eq!(seen, expected, "{}", String::from_utf8_lossy(block));
         }
+    }
+
+    #[test]
+    fn a_check_names_the_first_fault() {
+        use MalformedHeaders::*;
+        for (block, expected) in [
+            (&b"NATS/1.0\r\n\r\n"[..], Ok(())),
+            (b"NATS/1.0\r\nA: 1\r\nA:2\r\nB:\r\n\r\n", Ok(())),
+            ("NATS/1.0\r\nA: ä:ö\t\r\n\r\n".as_bytes(), Ok(())),
+            (b"NATS/1.0 503\r\n\r\n", Ok(())),
+            (b"NATS/1.0 100 Idle Heartbeat\r\nA: 1\r\n\r\n", Ok(())),
+            (b"", Err(NoVersion)),
+            (b"A: 1\r\n\r\n", Err(NoVersion)),
+            (b"\r\n", Err(NoVersion)),
+            (b"NATS/1.1\r\n\r\n", Err(NoVersion)),
+            (b"nats/1.0\r\n\r\n", Err(NoVersion)),
+            (b"NATS/1.0 999999\r\n\r\n", Err(BadStatus)),
+            (b"NATS/1.0 abc\r\n\r\n", Err(BadStatus)),
+            (b"NATS/1.0\r\nno colon\r\n\r\n", Err(NoColon { at: 10 })),
+            (b"NATS/1.0\r\nA: 1\r\n: 1\r\n\r\n", Err(EmptyName { at: 16 })),
+            (b"NATS/1.0\r\nA b: 1\r\n\r\n", Err(ForbiddenInName { at: 11, byte: b' ' })),
+            (b"NATS/1.0\r\n A: 1\r\n\r\n", Err(ForbiddenInName { at: 10, byte: b' ' })),
+            (b"NATS/1.0\r\nA\xff: 1\r\n\r\n", Err(ForbiddenInName { at: 11, byte: 0xff })),
+            (b"NATS/1.0\r\nA: 1\r2\r\n\r\n", Err(ForbiddenInValue { at: 14, byte: b'\r' })),
+            (b"NATS/1.0\r\nA: 1\r\r\n\r\n", Err(ForbiddenInValue { at: 14, byte: b'\r' })),
+            (b"NATS/1.0\r\nA: \0\r\n\r\n", Err(ForbiddenInValue { at: 13, byte: 0 })),
+            (b"NATS/1.0\r\nA: 1\xff\r\n\r\n", Err(NotUtf8 { at: 14 })),
+            (b"NATS/1.0\nA: 1\n\n", Err(BareNewline { at: 8 })),
+            (b"NATS/1.0\r\nA: 1\n\r\n", Err(BareNewline { at: 14 })),
+            (b"NATS/1.0", Err(NotTerminated)),
+            (b"NATS/1.0\r\n", Err(NotTerminated)),
+            (b"NATS/1.0\r\nA: 1", Err(NotTerminated)),
+            (b"NATS/1.0\r\nA: 1\r\n", Err(NotTerminated)),
+            (b"NATS/1.0\r\n\r\nA: 1\r\n\r\n", Err(GoesOn { at: 12 })),
+        ] {
+            assert_eq!(HeaderView::new(block).check(), expected, "{}", block.escape_ascii());
+        }
+        let headers = Headers::new().with("A", " ä\t").unwrap().with("B", "").unwrap();
+        assert_eq!(headers.view().check(), Ok(()), "what we send is well formed");
     }
 }

@@ -33,7 +33,7 @@ mod subject;
 
 pub use backoff::Backoff;
 pub use connect::{Auth, Connect};
-pub use headers::{HeaderBlock, HeaderError, HeaderView, Headers, Status};
+pub use headers::{HeaderBlock, HeaderError, HeaderView, Headers, MalformedHeaders, Status};
 pub use info::{InfoError, ServerInfo};
 pub use limits::Limits;
 pub use number::read_decimal;

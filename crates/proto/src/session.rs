@@ -68,9 +68,13 @@ pub struct Session<F> {
     phase: Phase,
     info: ServerInfo,
     /// Our PINGs on the wire, oldest first. The server answers in order.
-    pings: VecDeque<Ping<F>>,
-    /// How many of `pings` are of kind `Alive`.
+    pings: VecDeque<Sent<F>>,
+    /// How many of `pings` are of kind `Alive`, and how many of those were sent before the server was heard last.
     alive_out: u32,
+    excused: u32,
+    /// What the caller has sent so far, by its own count, and how much of that a PONG has confirmed.
+    sent: u64,
+    confirmed: u64,
     /// When the handshake must have ended, or the next PING is due.
     due: Instant,
 }
@@ -80,6 +84,13 @@ enum Phase {
     AwaitInfo,
     AwaitPong,
     Ready,
+}
+
+/// A PING, and what was sent before it.
+#[derive(Debug)]
+struct Sent<F> {
+    ping: Ping<F>,
+    before: u64,
 }
 
 #[derive(Debug)]
@@ -118,6 +129,9 @@ impl<F> Session<F> {
             info: ServerInfo::default(),
             pings: VecDeque::new(),
             alive_out: 0,
+            excused: 0,
+            sent: 0,
+            confirmed: 0,
             due: after(now, config.handshake_timeout),
         }
     }
@@ -141,7 +155,7 @@ impl<F> Session<F> {
         let greeting = match self.phase {
             Phase::AwaitInfo => {
                 self.phase = Phase::AwaitPong;
-                self.pings.push_back(Ping::Handshake);
+                self.push(Ping::Handshake);
                 Greeting::Connect
             }
             Phase::AwaitPong | Phase::Ready => Greeting::Update,
@@ -161,18 +175,20 @@ impl<F> Session<F> {
 
     /// A PONG came.
     pub fn on_pong(&mut self, now: Instant) -> Pong<F> {
-        match self.pings.pop_front() {
-            Some(Ping::Handshake) => {
+        let Some(Sent { ping, before }) = self.pings.pop_front() else { return Pong::Alive };
+        self.confirmed = self.confirmed.max(before);
+        match ping {
+            Ping::Handshake => {
                 self.phase = Phase::Ready;
                 self.due = after(now, self.config.ping_interval);
                 Pong::Ready
             }
-            Some(Ping::Flush(flush)) => Pong::Flushed(flush),
-            Some(Ping::Alive) => {
+            Ping::Flush(flush) => Pong::Flushed(flush),
+            Ping::Alive => {
                 self.alive_out -= 1;
+                self.excused = self.excused.saturating_sub(1);
                 Pong::Alive
             }
-            None => Pong::Alive,
         }
     }
 
@@ -187,16 +203,48 @@ impl<F> Session<F> {
 
     /// A PING that ends a flush was put behind all that was sent before.
     pub fn on_flush_sent(&mut self, flush: F) {
-        self.pings.push_back(Ping::Flush(flush));
+        self.push(Ping::Flush(flush));
+    }
+
+    /// `count` of what only a PONG can confirm was sent so far, on this connection and those before it: a PING counts as sent behind
+    /// that.
+    pub fn on_sent(&mut self, count: u64) {
+        self.sent = count;
+    }
+
+    /// What [`Session::on_sent`] was last told.
+    pub fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    /// `count` of what is counted by [`Session::on_sent`] needs no PONG of this connection.
+    pub fn on_confirmed(&mut self, count: u64) {
+        self.confirmed = self.confirmed.max(count);
+    }
+
+    /// True if something was sent that may be lost when the connection is, without anybody being told: no PONG has confirmed it, and no
+    /// flush that `tells` waits behind it.
+    pub fn has_untold(&self, tells: impl Fn(&F) -> bool) -> bool {
+        let told = self.pings.iter().filter_map(|sent| match &sent.ping {
+            Ping::Flush(flush) if tells(flush) => Some(sent.before),
+            _ => None,
+        });
+        self.sent > told.fold(self.confirmed, u64::max)
     }
 
     /// The flushes whose PONG will not come any more.
     pub fn take_flushes(&mut self) -> impl Iterator<Item = F> + '_ {
-        self.alive_out = 0;
-        self.pings.drain(..).filter_map(|ping| match ping {
+        (self.alive_out, self.excused) = (0, 0);
+        self.pings.drain(..).filter_map(|sent| match sent.ping {
             Ping::Flush(flush) => Some(flush),
             Ping::Handshake | Ping::Alive => None,
         })
+    }
+
+    /// Bytes came, whatever they say: the server is there, even if its PONG is far behind them.
+    #[inline]
+    pub fn on_heard(&mut self) {
+        self.excused = self.alive_out;
     }
 
     /// When [`Session::on_time`] must be called next.
@@ -215,13 +263,18 @@ impl<F> Session<F> {
         if self.phase != Phase::Ready {
             return Err(SessionError::HandshakeTimeout);
         }
-        if self.alive_out >= self.config.max_pings_out {
-            return Err(SessionError::Stale { pings: self.alive_out });
+        let pings = self.alive_out - self.excused;
+        if pings >= self.config.max_pings_out {
+            return Err(SessionError::Stale { pings });
         }
         self.alive_out += 1;
-        self.pings.push_back(Ping::Alive);
+        self.push(Ping::Alive);
         self.due = after(now, self.config.ping_interval);
         Ok(SessionTimeout::Ping)
+    }
+
+    fn push(&mut self, ping: Ping<F>) {
+        self.pings.push_back(Sent { ping, before: self.sent });
     }
 
     /// A later INFO (as `connect_info` of server 2.12+) is a whole one; but one without a limit leaves the limit.
@@ -293,6 +346,22 @@ mod tests {
     }
 
     #[test]
+    fn a_peer_that_is_heard_is_not_dead_however_late_its_pongs() {
+        let start = Instant::now();
+        let mut session = ready(start);
+        for n in 1..100 {
+            assert_eq!(session.on_time(seconds(start, 20 * n)), Ok(SessionTimeout::Ping));
+            session.on_heard();
+        }
+        assert_eq!(session.on_pong(start), Pong::Alive);
+        for n in 100..102 {
+            assert_eq!(session.on_time(seconds(start, 20 * n)), Ok(SessionTimeout::Ping));
+        }
+        let silent = session.on_time(seconds(start, 20 * 102));
+        assert_eq!(silent, Err(SessionError::Stale { pings: 2 }));
+    }
+
+    #[test]
     fn endless_intervals_do_not_overflow() {
         let start = Instant::now();
         let config = SessionConfig {
@@ -319,6 +388,30 @@ mod tests {
         assert_eq!(session.on_pong(start), Pong::Flushed(2));
         assert_eq!(session.take_flushes().collect::<Vec<_>>(), [3]);
         assert_eq!(session.on_pong(start), Pong::Alive, "a PONG too many is nobody's");
+    }
+
+    #[test]
+    fn what_no_pong_has_confirmed_may_be_lost_untold() {
+        let start = Instant::now();
+        let mut session = ready(start);
+        let untold = |session: &Session<u8>| session.has_untold(|&flush| flush < 10);
+        assert!(!untold(&session), "nothing was sent");
+        session.on_confirmed(4);
+        session.on_sent(5);
+        assert!(untold(&session));
+        session.on_flush_sent(10);
+        assert!(untold(&session), "a barrier that tells nobody");
+        session.on_flush_sent(1);
+        assert!(!untold(&session), "the flush would fail");
+        session.on_sent(6);
+        assert!(untold(&session), "sent behind the flush");
+        session.on_time(seconds(start, 20)).unwrap();
+        for confirms in [false, false, true] {
+            session.on_pong(start);
+            assert_eq!(!untold(&session), confirms);
+        }
+        session.on_confirmed(3);
+        assert!(!untold(&session));
     }
 
     #[test]

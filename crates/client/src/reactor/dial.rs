@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, TryRecvError};
 use std::time::Instant;
 
@@ -10,6 +11,7 @@ use mio::net::TcpStream;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use crate::ServerUrl;
+use crate::contain::contain;
 use crate::options::{AddressOrder, Hooks, SocketOptions};
 use crate::shared::Shared;
 
@@ -26,11 +28,17 @@ pub(crate) enum Found {
 #[derive(Debug)]
 pub(crate) struct Search {
     found: mpsc::Receiver<io::Result<Found>>,
+    has_ended: Arc<AtomicBool>,
     /// When it is given up.
-    pub(crate) deadline: Instant,
+    deadline: Instant,
 }
 
 impl Search {
+    /// When it is to be looked at. It may have ended before anybody slept.
+    pub(crate) fn due(&self, now: Instant) -> Instant {
+        if self.has_ended.load(Ordering::Acquire) { now } else { self.deadline }
+    }
+
     /// What it has come to, if it has by `now`.
     pub(crate) fn look(&self, now: Instant) -> Option<io::Result<Found>> {
         match self.found.try_recv() {
@@ -58,13 +66,18 @@ pub(crate) fn search(
     deadline: Instant,
 ) -> io::Result<Search> {
     let (tell, found) = mpsc::channel();
+    let has_ended = Arc::<AtomicBool>::default();
+    let ended = Arc::clone(&has_ended);
     let (url, hooks, shared) = (url.clone(), hooks.clone(), Arc::clone(shared));
     std::thread::Builder::new().name("jetlane-dial".into()).spawn(move || {
+        // What is the user's may panic.
+        let found = contain(&shared.counters, || find(&url, &hooks));
         // Nobody may be there to hear it any more.
-        let _ = tell.send(find(&url, &hooks));
+        let _ = tell.send(found.unwrap_or_else(|| Err(io::Error::other("it panicked"))));
+        ended.store(true, Ordering::Release);
         shared.end_turn();
     })?;
-    Ok(Search { found, deadline })
+    Ok(Search { found, has_ended, deadline })
 }
 
 fn find(url: &ServerUrl, hooks: &Hooks) -> io::Result<Found> {

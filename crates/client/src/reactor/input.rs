@@ -60,8 +60,9 @@ impl Input {
             (self.start, self.end) = (0, have);
         }
         if self.end == self.buffer.len() {
-            let larger = (self.buffer.len() * 2).min(needed.max(BASE));
-            self.buffer.resize(larger.max(self.buffer.len() + 1), 0);
+            // A line does not say how long it is: it needs just one byte more, again and again.
+            let larger = (self.buffer.len() * 2).min(needed.max(self.buffer.len() + BASE));
+            self.buffer.resize(larger, 0);
         }
     }
 }
@@ -91,6 +92,18 @@ mod tests {
         input.take(needed);
         input.make_space(1);
         assert_eq!(input.buffer.len(), BASE);
+    }
+
+    #[test]
+    fn a_line_whose_end_is_not_known_does_not_come_byte_by_byte() {
+        let mut input = Input::new();
+        let mut reads = 0;
+        while input.unparsed().len() < 8 * BASE {
+            fill(&mut input, usize::MAX);
+            input.make_space(input.unparsed().len() + 1);
+            reads += 1;
+        }
+        assert!(reads <= 8, "{reads}");
     }
 
     #[test]

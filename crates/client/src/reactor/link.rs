@@ -134,9 +134,10 @@ impl Link {
         self.output.unwritten() + self.wire.held()
     }
 
-    /// True if reading may come to something, and may be done.
+    /// True if reading may come to something, and may be done: not while the peer has to take first, unless it never will.
     pub(crate) fn may_read(&self) -> bool {
-        self.must_read && !self.connecting && !self.output.owes_much() && !self.watch.is_full()
+        let waits = self.output.owes_much() && self.broken.is_none();
+        self.must_read && !self.connecting && !waits && !self.watch.is_full()
     }
 
     /// True once [`Link::finish`] was called.
@@ -150,6 +151,14 @@ impl Link {
             self.finished = true;
             self.wire.finish();
         }
+    }
+
+    /// A barrier whose PING stands behind all that was sent.
+    pub(crate) fn await_pong(&mut self, barrier: Barrier) {
+        if let Barrier::Flush { behind, .. } = barrier {
+            self.session.on_sent(behind);
+        }
+        self.session.on_flush_sent(barrier);
     }
 
     /// Writes as much as the socket takes. Returns how many bytes that was.
@@ -203,8 +212,8 @@ impl Link {
         Ok(true)
     }
 
-    /// Reads until the socket is dry or the turn's budget is used, and hands all whole frames on. What they have changed is in
-    /// `progress`, also if it fails.
+    /// Reads until the socket is dry or the turn's budget is used, and hands all whole frames on. What they have changed is noted in
+    /// `progress`, also if it fails behind them.
     pub(crate) fn read(
         &mut self,
         routes: &mut Routes,
@@ -220,6 +229,7 @@ impl Link {
                 Ok(0) => return Err(io::Error::from(ErrorKind::UnexpectedEof).into()),
                 Ok(got) => {
                     self.input.filled(got);
+                    self.session.on_heard();
                     count(&shared.counters.bytes_in, got as u64);
                     budget = budget.saturating_sub(got);
                     // A short read means a dry socket, and the next byte is a new event; unless the end is near, whose

@@ -81,7 +81,7 @@ pub(crate) struct Reactor {
     /// A move to another server, while there is one; and the link that was left by the last one.
     moving: Option<Moving>,
     leaving: Option<Leaving>,
-    /// When a drain of the connection must have ended, while there is one, and whether no more messages come.
+    /// The drain of the connection, while there is one.
     drain: Option<Drain>,
     routes: Routes,
     /// Publishes that a lost connection left unwritten; sent first on the next one.
@@ -103,9 +103,22 @@ struct Backlog {
 /// A drain of the whole connection.
 #[derive(Clone, Copy, Debug)]
 struct Drain {
+    /// When it must have ended.
     deadline: Instant,
+    stage: DrainStage,
+}
+
+/// How far a drain has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum DrainStage {
+    /// What was queued before it is not taken yet: the socket stands still.
+    Waits,
+    /// It can begin.
+    Due,
+    /// The server was told, and answers when it has sent its last message.
+    Told,
     /// No more messages come: only those that the user has not read yet are waited for.
-    all_came: bool,
+    AllCame,
 }
 
 /// How much of the outbox can be taken.
@@ -146,12 +159,12 @@ impl Reactor {
     /// Takes what user threads left: all of it while the socket keeps up, else the commands that need not wait for it.
     fn take_outbox(&mut self) {
         let mut commands = mem::take(&mut self.commands);
-        let intake = self.intake();
+        let (intake, mut published) = (self.intake(), None);
         let outbox = &self.shared.outbox;
         let taken = match (intake, &mut self.link) {
             (Intake::All, Some(link)) => {
                 let mut taken = link.output.spare();
-                outbox.take(&mut taken, &mut commands);
+                published = Some(outbox.take(&mut taken, &mut commands));
                 taken
             }
             (Intake::Ready, _) => {
@@ -164,9 +177,11 @@ impl Reactor {
             }
         };
         // What a nudged sink has to write was caused before what user threads queued since: a flush covers it.
-        for command in &commands {
-            if let Command::Nudge { sid } = command {
-                self.routes.touch(*sid);
+        for command in &mut commands {
+            if let Command::Nudge { sid } = *command
+                && self.routes.touch(sid)
+            {
+                *command = Command::EndTurn;
             }
         }
         self.end_turn_of_sinks();
@@ -177,6 +192,9 @@ impl Reactor {
             self.obey(command);
         }
         self.commands = commands;
+        if let (Some(link), Some(published)) = (&mut self.link, published) {
+            link.session.on_sent(published);
+        }
         self.end_turn_of_sinks();
     }
 
@@ -207,8 +225,10 @@ impl Reactor {
                 self.shared.outbox.lock().sids.give_back(sid);
             }
             Command::UnsubscribeAfter { sid, most } => self.routes.limit(sid, most),
-            // Done when it was taken.
-            Command::Nudge { .. } => {}
+            // Its subscription was made in the same turn.
+            Command::Nudge { sid } => {
+                self.routes.touch(sid);
+            }
             // It may be a search that has found something.
             Command::EndTurn => {
                 self.now = Instant::now();
@@ -216,7 +236,16 @@ impl Reactor {
                 self.keep_moving();
             }
             Command::Barrier(barrier) => self.set_up(barrier),
-            Command::Drain { deadline } => self.begin_drain(deadline),
+            Command::Drain { deadline } => {
+                let drain = self.drain.get_or_insert(Drain { deadline, stage: DrainStage::Waits });
+                drain.deadline = drain.deadline.min(deadline);
+            }
+            Command::DrainNow => {
+                if let Some(drain) = self.drain.as_mut().filter(|it| it.stage == DrainStage::Waits)
+                {
+                    drain.stage = DrainStage::Due;
+                }
+            }
             Command::Reconnect => self.force_reconnect(),
             Command::SetServers(urls) => self.pool.replace(urls),
         }
@@ -225,8 +254,8 @@ impl Reactor {
     /// A barrier whose PING stands among the frames, if there is a connection.
     fn set_up(&mut self, barrier: Barrier) {
         match (&mut self.link, barrier) {
-            (Some(link), barrier) if link.is_ready() => link.session.on_flush_sent(barrier),
-            (_, barrier @ (Barrier::Flush(_) | Barrier::RoundTrip { .. })) => {
+            (Some(link), barrier) if link.is_ready() => link.await_pong(barrier),
+            (_, barrier @ (Barrier::Flush { .. } | Barrier::RoundTrip { .. })) => {
                 self.barriers.push(barrier);
             }
             // Without a connection no messages are on their way.
@@ -241,11 +270,11 @@ impl Reactor {
             Barrier::AllDrained => {
                 self.routes.finish_all(CloseReason::Drained);
                 if let Some(drain) = &mut self.drain {
-                    drain.all_came = true;
+                    drain.stage = DrainStage::AllCame;
                 }
             }
             Barrier::Departed => self.take_over(),
-            Barrier::Subscribed | Barrier::Flush(_) | Barrier::RoundTrip { .. } => {}
+            Barrier::Subscribed | Barrier::Flush { .. } | Barrier::RoundTrip { .. } => {}
         }
     }
 
@@ -259,9 +288,9 @@ impl Reactor {
         }
     }
 
-    fn begin_drain(&mut self, deadline: Instant) {
+    /// Tells the server to send no more, behind all that was queued before.
+    fn begin_drain(&mut self) {
         self.stop_moving();
-        self.drain = Some(Drain { deadline, all_came: false });
         if let Some(link) = self.link.as_mut().filter(|link| link.is_ready()) {
             self.routes.unsubscribe_all(link.output.next());
             link.output.next().extend_from_slice(encode::PING);
@@ -269,10 +298,14 @@ impl Reactor {
         self.set_up(Barrier::AllDrained);
     }
 
-    /// Closes the connection once a drain has come to its end.
+    /// Goes on with a drain, and closes the connection once it has come to its end.
     fn keep_draining(&mut self) {
-        let Some(Drain { deadline, all_came }) = self.drain else { return };
-        if (all_came && self.routes.are_read_out()) || self.now >= deadline {
+        if let Some(drain) = self.drain.as_mut().filter(|drain| drain.stage == DrainStage::Due) {
+            drain.stage = DrainStage::Told;
+            self.begin_drain();
+        }
+        let Some(Drain { deadline, stage }) = self.drain else { return };
+        if (stage == DrainStage::AllCame && self.routes.are_read_out()) || self.now >= deadline {
             self.drain = None;
             self.shared.outbox.close(deadline);
         }
@@ -302,16 +335,15 @@ impl Reactor {
         self.read_moving();
         let Self { link: Some(link), routes, shared, now, .. } = self else { return };
         let mut progress = Progress::default();
-        if let Err(error) = link.read(routes, shared, *now, &mut progress) {
-            // What it said before it ended still counts.
-            self.on_complaints(progress.complaints);
-            return self.lost(error);
-        }
+        let read = link.read(routes, shared, *now, &mut progress);
         if progress.delivered {
             // Sinks may have handled what they were given, which took its time.
             *now = Instant::now();
         }
         self.on_progress(progress);
+        if let Err(error) = read {
+            return self.lost(error);
+        }
         self.end_turn_of_sinks();
         if let Some(link) = &mut self.link
             && !link.lifted.is_empty()
@@ -417,8 +449,11 @@ impl Reactor {
             self.options.tls = tls::usual().ok();
         }
         self.shared.set_info(link.session.info());
-        self.take_queued();
+        let published = self.take_queued();
         let Some(link) = &mut self.link else { return };
+        // What is in the backlog may be lost with this connection; what went before it was lost or confirmed with an earlier one.
+        let confirmed = published.saturating_sub(u64::from(!self.backlog.bytes.is_empty()));
+        link.session.on_confirmed(confirmed);
         // Subscriptions first, so that the answers to what follows find them.
         self.routes.restore(link.output.next());
         link.output.next().append(&mut self.backlog.bytes);
@@ -429,21 +464,24 @@ impl Reactor {
         }
         for barrier in self.barriers.drain(..) {
             link.output.next().extend_from_slice(encode::PING);
-            link.session.on_flush_sent(barrier);
+            link.await_pong(barrier);
         }
+        link.session.on_sent(published);
     }
 
     /// Takes what was queued while there was no connection: its publishes go behind the backlog, its SUBs and UNSUBs become
-    /// part of the routes. What this server would not take is dropped now, or it would end every connection anew.
-    fn take_queued(&mut self) {
+    /// part of the routes. What this server would not take is dropped now, or it would end every connection anew. Returns how many
+    /// messages that only a flush confirms were published so far.
+    fn take_queued(&mut self) -> u64 {
         let max_payload = self.shared.max_payload.load(Ordering::Relaxed);
-        let commands = {
+        let (commands, published, dropped) = {
             let mut outbox = self.shared.outbox.lock();
             let queued = mem::take(&mut outbox.bytes);
             keep_publishes(&mut self.backlog.bytes, &queued);
             let mut unsent = Unsent { bytes: &mut self.backlog.bytes };
             let dropped = unsent.drop_larger_than(max_payload);
             if dropped > 0 {
+                outbox.lost = true;
                 // While the outbox is locked nobody can publish: what is unsent now is all that still waits for answers.
                 self.routes.disconnected(&mut unsent);
                 self.shared.tell_error(&format!(
@@ -452,18 +490,33 @@ impl Reactor {
             }
             outbox.held_back = 0;
             self.shared.outbox.set_connected(&mut outbox, true);
-            mem::take(&mut outbox.commands)
+            (mem::take(&mut outbox.commands), outbox.plain, dropped)
         };
         for command in commands {
             match command {
-                Command::Barrier(barrier @ (Barrier::Flush(_) | Barrier::RoundTrip { .. })) => {
+                Command::Barrier(barrier @ (Barrier::Flush { .. } | Barrier::RoundTrip { .. })) => {
                     self.barriers.push(barrier);
                 }
                 Command::Barrier(barrier) => self.pass(barrier),
                 Command::Subscribe { sid, route } => self.routes.insert(sid, route),
-                Command::Nudge { sid } => self.routes.touch(sid),
                 other => self.obey(other),
             }
+        }
+        if dropped > 0 {
+            self.tell_of_loss();
+        }
+        published
+    }
+
+    /// Fails the flushes that wait for a connection: what was published before them is lost.
+    fn tell_of_loss(&mut self) {
+        let barriers = mem::take(&mut self.barriers).into_iter();
+        let (flushes, others): (Vec<_>, _) = barriers.partition(Barrier::is_flush);
+        self.barriers = others;
+        for flush in flushes {
+            self.shared.outbox.lock().lost = false;
+            // A flush is all there is to it.
+            let _ = flush.break_off(FlushError::Disconnected);
         }
     }
 
@@ -508,7 +561,7 @@ impl Reactor {
             // Whatever lies behind it ends now as well.
             let _ = barrier.break_off(FlushError::Closed);
         }
-        self.routes.close(reason);
+        self.routes.close(reason, &self.shared.counters);
         self.shared.emit(&Event::Closed);
         if let Some(first) = self.first.take() {
             let gone = std::io::Error::other("the reactor ended");

@@ -234,7 +234,7 @@ impl Reactor {
                 Stage::Resting { .. } => self.now + TICK,
                 _ => moving.gives_up_at,
             };
-            let search = moving.search.as_ref().map(|search| search.deadline);
+            let search = moving.search.as_ref().map(|search| search.due(self.now));
             let link = moving.link.as_ref().map(|link| link.session.next_timeout());
             [Some(moving.gives_up_at), search, link].into_iter().flatten().fold(stage, Instant::min)
         });

@@ -13,6 +13,9 @@ pub(crate) struct Pool {
     current: usize,
     /// Failures since a connection stood for a while.
     failures: usize,
+    /// The rounds that those began, and how many servers are still to be tried in the last one.
+    rounds: u32,
+    left: usize,
     options: PoolOptions,
 }
 
@@ -44,7 +47,8 @@ pub(crate) enum Verdict {
 impl Pool {
     /// `urls` must not be empty.
     pub(crate) fn new(urls: Vec<ServerUrl>, options: PoolOptions) -> Self {
-        let mut pool = Self { entries: Vec::new(), current: 0, failures: 0, options };
+        let mut pool =
+            Self { entries: Vec::new(), current: 0, failures: 0, rounds: 0, left: 0, options };
         pool.replace(urls);
         pool
     }
@@ -56,7 +60,7 @@ impl Pool {
             fastrand::shuffle(&mut self.entries);
         }
         self.current = self.entries.len().saturating_sub(1);
-        self.failures = 0;
+        self.on_steady_end();
     }
 
     /// All servers, in the order they are tried.
@@ -96,7 +100,7 @@ impl Pool {
 
     /// A connection that stood for a while has ended: the next attempts come at once again.
     pub(crate) fn on_steady_end(&mut self) {
-        self.failures = 0;
+        (self.failures, self.rounds, self.left) = (0, 0, 0);
     }
 
     /// The connection to the current server has ended, which is no failure of an attempt. `refusal` is what it said to our credentials.
@@ -125,10 +129,14 @@ impl Pool {
             }
             self.current = self.current.checked_sub(1).unwrap_or(self.entries.len() - 1);
         }
-        let (rounds, within) =
-            (self.failures / self.entries.len(), self.failures % self.entries.len());
         self.failures += 1;
-        Verdict::Next { rounds: u32::try_from(rounds).unwrap_or(u32::MAX), waits: within == 0 }
+        // A round is as long as it was when it began: who could make it longer as it goes would never let us wait.
+        let waits = self.left == 0;
+        if waits {
+            (self.rounds, self.left) = (self.rounds.saturating_add(1), self.entries.len());
+        }
+        self.left -= 1;
+        Verdict::Next { rounds: self.rounds - 1, waits }
     }
 
     /// True if every server has failed since a connection stood.
@@ -295,6 +303,23 @@ mod tests {
         assert_eq!(hosts(&pool).len(), 10);
         pool.discover(&here, &["not a url".into(), "http://x".into(), String::new()]);
         assert_eq!(hosts(&pool), ["a"]);
+    }
+
+    #[test]
+    fn no_list_of_servers_keeps_us_from_waiting() {
+        let mut pool = pool(&["a"], |_| ());
+        let hosts: Vec<_> = (0..10).map(|n| format!("h{n}:4222")).collect();
+        let waits = (0..1000usize).filter(|&n| {
+            next(&mut pool);
+            ready(&mut pool);
+            // As many as do not divide the number of failures.
+            let len = (2..10).find(|len| !n.is_multiple_of(*len)).unwrap_or(10);
+            let here = pool.entries[pool.current].url.clone();
+            pool.discover(&here, &hosts[..len - 1]);
+            matches!(pool.on_failure(None), Verdict::Next { waits: true, .. })
+        });
+        let waits = waits.count();
+        assert!(waits >= 100, "{waits} of 1000, with 10 servers at most");
     }
 
     #[test]

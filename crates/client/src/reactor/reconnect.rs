@@ -8,6 +8,7 @@ use super::dial::{self, Found};
 use super::link::{Link, Way};
 use super::pool::Verdict;
 use super::{Barrier, Reactor};
+use crate::contain::contain;
 use crate::error::LinkError;
 use crate::outbox::Command;
 use crate::sink::{Unsent, keep_publishes};
@@ -102,9 +103,11 @@ impl Reactor {
     }
 
     fn wait_before(&self, rounds: u32) -> Duration {
+        let usual = || self.options.backoff.delay(rounds, fastrand::u32(..));
         match &self.options.hooks.delay {
-            Some(delay) => delay(rounds).min(super::LONGEST_SLEEP * 60),
-            None => self.options.backoff.delay(rounds, fastrand::u32(..)),
+            Some(delay) => contain(&self.shared.counters, || delay(rounds))
+                .map_or_else(usual, |wait| wait.min(super::LONGEST_SLEEP * 60)),
+            None => usual(),
         }
     }
 
@@ -122,6 +125,7 @@ impl Reactor {
     /// in the backlog now is exactly what will still be sent.
     fn disconnect(&mut self, link: &mut Link) {
         self.shared.counters.set_state(State::Reconnecting);
+        let untold = link.session.has_untold(Barrier::is_flush);
         let mut broken: Vec<Barrier> = link.session.take_flushes().collect();
         {
             let mut outbox = self.shared.outbox.lock();
@@ -131,15 +135,20 @@ impl Reactor {
             } else {
                 // Nothing waits for the next connection, and whoever asked for an answer learns of it now.
                 self.backlog.bytes.clear();
+                outbox.lost |= outbox.plain > link.session.sent();
             }
             self.routes.disconnected(&mut Unsent { bytes: &mut self.backlog.bytes });
             outbox.held_back = self.backlog.bytes.len();
             self.shared.outbox.set_connected(&mut outbox, false);
-            // What was written before them may be lost, so barriers that were set up by now are broken.
+            // What was written before them may be lost, so barriers that somebody waits for are broken. That of a drain is passed
+            // when its turn comes: its subscription may stand before it.
             let (failed, commands): (Vec<_>, Vec<_>) = mem::take(&mut outbox.commands)
                 .into_iter()
-                .partition(|command| matches!(command, Command::Barrier(_)));
+                .partition(|command| matches!(command, Command::Barrier(b) if b.is_awaited()));
             outbox.commands = commands;
+            let told =
+                failed.iter().any(|command| matches!(command, Command::Barrier(b) if b.is_flush()));
+            outbox.lost |= untold && !told;
             broken.extend(failed.into_iter().filter_map(|command| match command {
                 Command::Barrier(barrier) => Some(barrier),
                 _ => None,
@@ -156,7 +165,7 @@ impl Reactor {
 
     /// When there is something to do for the next connection.
     pub(super) fn next_dial(&self) -> Option<Instant> {
-        self.search.as_ref().map(|search| search.deadline).or(self.retry_at)
+        self.search.as_ref().map(|search| search.due(self.now)).or(self.retry_at)
     }
 
     /// Goes on with connecting, if it is time.

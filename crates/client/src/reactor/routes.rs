@@ -5,8 +5,10 @@ use std::time::Instant;
 
 use jetlane_proto::{ServerError, SubjectFilter, encode};
 
+use crate::contain::contain;
 use crate::sids::Sids;
 use crate::sink::{CloseReason, Out, Sink, Unsent};
+use crate::stats::Counters;
 
 /// A subscription: what it asked for, and who takes its messages.
 pub(crate) struct Route {
@@ -50,6 +52,11 @@ impl Route {
     pub(crate) fn drains(mut self, drains: bool) -> Self {
         self.drains = drains;
         self
+    }
+
+    /// Whether more messages may come.
+    fn goes_on(&self) -> bool {
+        !self.ended && self.delivered < self.most
     }
 
     fn subscribe(&self, out: &mut Vec<u8>) {
@@ -117,15 +124,16 @@ impl Routes {
         Some(&mut *route.sink)
     }
 
-    pub(crate) fn touch(&mut self, sid: u64) {
+    /// Has the sink of `sid` end its turn. False if there is none.
+    pub(crate) fn touch(&mut self, sid: u64) -> bool {
         let index = Sids::index(sid);
-        if let Some(Some(route)) = self.table.get_mut(index)
-            && route.sid == sid
-            && !route.touched
-        {
+        let place = self.table.get_mut(index).and_then(Option::as_mut);
+        let Some(route) = place.filter(|route| route.sid == sid) else { return false };
+        if !route.touched {
             route.touched = true;
             self.touched.push(index);
         }
+        true
     }
 
     pub(crate) fn end_turn(&mut self, out: &mut Out<'_>) {
@@ -147,7 +155,7 @@ impl Routes {
 
     /// Subscribes to everything again.
     pub(crate) fn restore(&self, out: &mut Vec<u8>) {
-        for route in self.table.iter().flatten().filter(|route| !route.ended) {
+        for route in self.table.iter().flatten().filter(|route| route.goes_on()) {
             route.subscribe(out);
         }
     }
@@ -282,10 +290,14 @@ impl Routes {
         }
     }
 
-    /// Ends all subscriptions.
-    pub(crate) fn close(&mut self, reason: CloseReason) {
-        self.table.iter_mut().flatten().for_each(|route| route.end(reason));
-        *self = Self::default();
+    /// Ends all subscriptions. A sink that panics meanwhile must not keep the others from learning of it.
+    pub(crate) fn close(&mut self, reason: CloseReason, counters: &Counters) {
+        for mut route in std::mem::take(self).table.into_iter().flatten() {
+            contain(counters, || {
+                route.end(reason);
+                drop(route);
+            });
+        }
     }
 
     fn sinks(&mut self) -> impl Iterator<Item = &mut Box<dyn Sink>> {
