@@ -236,12 +236,12 @@ fn credentials_that_expired_and_are_not_renewed_close_the_connection() {
     says(&next_loss(&mut events), "credentials have expired");
     let mut attempts = 0;
     while let Some(event) = events.next_timeout(DEADLINE) {
-        // In the second in which it expires the server takes it once more, and ends it then.
+        // In the second in which it expires the server takes it and ends it again, as often as the backoff allows.
         let failed = matches!(event, Event::ConnectFailed { .. } | Event::Disconnected { .. });
         attempts += usize::from(failed);
         assert!(attempts < 100, "it goes on for ever");
     }
-    assert!((1..=3).contains(&attempts), "{attempts}");
+    assert!((1..=10).contains(&attempts), "{attempts}");
     assert_eq!(client.state(), State::Closed);
     says(&client.last_error().unwrap(), "credentials have expired");
 }
