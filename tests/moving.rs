@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use jetlane_client::{Client, Event, Message};
-use jetlane_jetstream::{JetStream, Storage, StreamConfig};
+use jetlane_jetstream::{ConsumerConfig, JetStream, JsMessage, Storage, StreamConfig};
 use jetlane_testkit::Cluster;
 use jetlane_tests::{DEADLINE, eventually};
 
@@ -196,4 +196,72 @@ fn a_publisher_leaves_a_lame_duck_and_all_is_stored_once_and_in_order() {
     println!(
         "C7: a publisher moved in {time:?}; {stored} stored in order, {failed} rejected or unknown"
     );
+}
+
+#[test]
+fn a_consumer_leaves_a_lame_duck_and_handles_everything_once_and_in_order() {
+    let cluster = cluster();
+    let client = Client::connect(&cluster.urls().join(",")).unwrap();
+    let lame = node_of(&client);
+    let js = JetStream::new(client.clone()).unwrap();
+    let other = Client::connect(&cluster.nodes()[(lame + 1) % 3].url()).unwrap();
+    let publisher = JetStream::new(other).unwrap();
+    let stream = StreamConfig::new("S").subject("s").storage(Storage::Memory).replicas(3);
+    js.create_stream(&stream).wait().unwrap();
+    wait_until_all_is_stored(&publisher);
+    let config =
+        ConsumerConfig::durable("C").ack_wait(Duration::from_secs(2)).max_ack_pending(10_000);
+    let consumer = eventually("the consumer", || js.create_consumer("S", &config).wait().ok());
+    let mut messages = js.consume(&consumer).in_order().queued().unwrap();
+    let mut events = client.events();
+    let stop = Arc::<AtomicBool>::default();
+    let publishing = {
+        let stop = Arc::clone(&stop);
+        std::thread::spawn(move || {
+            let mut last = 0;
+            while !stop.load(Relaxed) {
+                // At the pace of the stream, and again after what an election has rejected.
+                if let Ok(stored) = publisher.publish("s", "x").unwrap().wait() {
+                    last = stored.sequence;
+                }
+            }
+            last
+        })
+    };
+    let since = Instant::now();
+    cluster.nodes()[lame].lame_duck().unwrap();
+    let (mut moved, mut end) = (None, None);
+    let (mut expected, mut redelivered) = (1, 0);
+    let mut handle = |message: JsMessage| {
+        if message.delivery().stream_sequence < expected {
+            redelivered += 1;
+        } else {
+            assert_eq!(message.delivery().stream_sequence, expected, "none is left out");
+            expected += 1;
+        }
+        message.ack();
+        expected
+    };
+    let mut handled = 1;
+    eventually("all is handled", || {
+        if let Some(message) = messages.next_timeout(Duration::from_millis(10)) {
+            handled = handle(message);
+        }
+        if let Some(Event::Moved { .. }) = events.try_next() {
+            moved = Some(since.elapsed());
+        }
+        if moved.is_some() && handled > 1000 {
+            stop.store(true, Relaxed);
+        }
+        if end.is_none() && publishing.is_finished() {
+            end = Some(js.stream_info("S").wait().unwrap().state.last_seq);
+        }
+        end.filter(|last| handled > *last)
+    });
+    publishing.join().unwrap();
+    println!(
+        "C7: a consumer moved in {moved:?}; {} handled in order, {redelivered} again",
+        expected - 1
+    );
+    assert_eq!((redelivered, client.stats().reconnects), (0, 0));
 }

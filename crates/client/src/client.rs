@@ -389,7 +389,7 @@ impl Client {
     /// What happens to the connection from now on.
     pub fn events(&self) -> Events {
         let shared = self.shared();
-        shared.events.subscribe(shared.counters.state() == State::Closed)
+        shared.events.subscribe(|| shared.counters.state() == State::Closed)
     }
 
     /// A new subject below this connection's inbox prefix, that nobody else can guess: to subscribe to, and to be answered on.

@@ -118,10 +118,11 @@ impl EventHub {
         Self { callback, ..Self::default() }
     }
 
-    pub(crate) fn subscribe(&self, closed: bool) -> Events {
+    pub(crate) fn subscribe(&self, is_closed: impl FnOnce() -> bool) -> Events {
         let queue = Arc::<Queue>::default();
-        queue.state.lock().closed = closed;
         self.queues.lock().push(Arc::downgrade(&queue));
+        // Asked only now: a close before this is seen here, and one after it is told.
+        queue.state.lock().closed |= is_closed();
         Events { queue }
     }
 
@@ -239,7 +240,7 @@ mod tests {
     #[test]
     fn what_a_slow_reader_misses_is_counted_in_its_place() {
         let hub = EventHub::new(None);
-        let mut events = hub.subscribe(false);
+        let mut events = hub.subscribe(|| false);
         let lame = |n: usize| Event::LameDuck { server: n.to_string() };
         (0..WAITING + 5).for_each(|n| hub.emit(&lame(n)));
         hub.emit(&Event::Closed);
@@ -248,13 +249,13 @@ mod tests {
         }
         assert_eq!(events.next(), Some(Event::Missed { count: 6 }));
         assert_eq!(events.next(), None, "the closing was among them");
-        assert_eq!(hub.subscribe(true).next(), None);
+        assert_eq!(hub.subscribe(|| true).next(), None);
     }
 
     #[test]
     fn a_reader_that_is_gone_costs_nothing() {
         let hub = EventHub::new(None);
-        drop(hub.subscribe(false));
+        drop(hub.subscribe(|| false));
         hub.emit(&Event::Closed);
         assert!(hub.queues.lock().is_empty());
     }

@@ -1,6 +1,7 @@
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -291,6 +292,10 @@ impl ConnectOptions {
         mut self,
         choose: impl Fn(&[ServerUrl]) -> Option<usize> + Send + Sync + 'static,
     ) -> Self {
+        // One that panics has chosen nothing.
+        let choose = move |urls: &[ServerUrl]| {
+            catch_unwind(AssertUnwindSafe(|| choose(urls))).unwrap_or(None)
+        };
         self.pool.choose = Some(Arc::new(choose));
         self
     }

@@ -93,6 +93,7 @@ impl<'a> RequestMany<'a> {
         let sink = RepliesSink {
             queue: sink,
             inbox: reply.into(),
+            subject: subject.into(),
             total_end: later(Instant::now(), total),
             stall_end: None,
             stall,
@@ -168,6 +169,8 @@ impl Stream for Replies {
 struct RepliesSink {
     queue: QueueSink,
     inbox: Box<str>,
+    /// What was asked.
+    subject: Box<str>,
     /// When it ends, whatever comes.
     total_end: Instant,
     /// When it ends unless a reply comes before.
@@ -219,8 +222,13 @@ impl Sink for RepliesSink {
         self.queue.turn_end(out);
     }
 
+    fn wants_more(&self) -> bool {
+        self.ended.is_none()
+    }
+
     fn publish_denied(&mut self, subject: &[u8]) {
-        if subject == self.inbox.as_bytes() {
+        let ours = subject == self.inbox.as_bytes() || subject == self.subject.as_bytes();
+        if ours && self.ended.is_none() {
             self.ended = Some(CloseReason::Denied);
             self.queue.closed(CloseReason::Denied);
         }

@@ -54,6 +54,11 @@ pub trait Sink: Any + Send {
         let _ = subject;
     }
 
+    /// False once it has told the server to send no more: no other connection is asked for more either.
+    fn wants_more(&self) -> bool {
+        true
+    }
+
     /// False while messages wait for a reader of the user's. A drain waits for them.
     fn is_read_out(&self) -> bool {
         true

@@ -116,6 +116,11 @@ enum State {
 const START: State = State::Line { scanned: 0 };
 
 impl Parser {
+    /// One with the same limits, at the beginning.
+    pub fn anew(&self) -> Self {
+        Self { state: START, ..self.clone() }
+    }
+
     /// A parser at the beginning of a connection. Of `limits` it heeds `control_line_bytes`, `info_bytes` and
     /// `message_bytes`.
     pub fn new(limits: &Limits) -> Self {

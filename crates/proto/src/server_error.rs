@@ -93,6 +93,11 @@ impl ServerError {
         )
     }
 
+    /// True if somebody is to learn that what he asked for is not permitted.
+    pub fn denies(&self) -> bool {
+        matches!(self, Self::PublishPermission { .. } | Self::SubscribePermission { .. })
+    }
+
     /// True if no reconnecting will help as long as the credentials stay what they are.
     pub fn is_auth(&self) -> bool {
         matches!(

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use mio::Token;
+
 use crate::FlushError;
 use crate::pending::Resolver;
 
@@ -18,8 +20,8 @@ pub(crate) enum Barrier {
     AllDrained,
     /// All subscriptions were asked for on a link that is to take over.
     Subscribed,
-    /// UNSUBs for all subscriptions went before it, on a link that another one takes over from.
-    Departed,
+    /// UNSUBs for all subscriptions went before it, on a link that the one with this token takes over from.
+    Departed { to: Token },
 }
 
 impl Barrier {

@@ -40,6 +40,8 @@ pub(crate) struct Link {
     input: Input,
     pub(crate) output: Output,
     watch: Watch,
+    /// The server has said that it is about to stop.
+    pub(crate) told_lame: bool,
     /// The handshake has ended, and nothing watches: messages go straight to their sinks.
     straight: bool,
     /// Why nothing can be written any more. What the peer said before it closed may still be read.
@@ -105,6 +107,7 @@ impl Link {
             output: Output::default(),
             watch: Watch::Off,
             straight: false,
+            told_lame: false,
             broken: None,
             finished: false,
             must_read: false,
@@ -138,6 +141,11 @@ impl Link {
     pub(crate) fn may_read(&self) -> bool {
         let waits = self.output.owes_much() && self.broken.is_none();
         self.must_read && !self.connecting && !waits && !self.watch.is_full()
+    }
+
+    /// True if what comes goes to no queue that could be full: a handshake, and what is held.
+    pub(crate) fn reads_anyway(&self) -> bool {
+        !self.is_ready() || self.watch.holds()
     }
 
     /// True once [`Link::finish`] was called.
@@ -222,7 +230,7 @@ impl Link {
         progress: &mut Progress,
     ) -> Result<(), LinkError> {
         let mut budget = shared.limits.turn_bytes;
-        while self.may_read() && budget > 0 && !shared.is_blocked() {
+        while self.may_read() && budget > 0 && (self.reads_anyway() || !shared.is_blocked()) {
             let space = self.input.space();
             let asked = space.len();
             match self.wire.read(space) {
@@ -300,7 +308,7 @@ impl Link {
         now: Instant,
     ) {
         let frame = &self.input.unparsed()[..len];
-        if self.watch.passes(frame, now) {
+        if self.watch.passes(frame, routes.is_shared(message.sid), now) {
             deliver(routes, &mut self.output, frame, message, now);
         }
     }
@@ -310,6 +318,11 @@ impl Link {
         let before = std::mem::replace(&mut self.watch, watch);
         self.straight = self.is_ready() && self.watch.is_off();
         before
+    }
+
+    /// True if so many messages were remembered that a move had better be given up.
+    pub(crate) fn remembers_too_much(&self) -> bool {
+        self.watch.remembers_too_much()
     }
 
     /// Ends a watch that has nothing more to do.
@@ -324,12 +337,13 @@ impl Link {
         let Watch::Hold(held) = self.set_watch(Watch::LeaveOut(twins, now + BEHIND)) else {
             return;
         };
+        // The link's own parser may be in the midst of a frame.
+        let mut parser = self.parser.anew();
         let mut at = 0;
-        while let Ok(Step::Frame(Frame::Message(message), len)) =
-            self.parser.next(&held.frames[at..])
-        {
+        while let Ok(Step::Frame(Frame::Message(message), len)) = parser.next(&held.frames[at..]) {
             let frame = &held.frames[at..at + len];
-            if self.watch.passes(frame, held.came_at(at).unwrap_or(now)) {
+            let shared = routes.is_shared(message.sid);
+            if self.watch.passes(frame, shared, held.came_at(at).unwrap_or(now)) {
                 deliver(routes, &mut self.output, frame, message, now);
             }
             at += len;
@@ -355,7 +369,8 @@ impl Link {
             },
             Frame::Error(reason) => {
                 let error = self.session.on_error(text(reason))?;
-                if progress.complaints.len() < MOST_COMPLAINTS {
+                // Somebody waits for what is denied; there can be no more of it than a turn has bytes.
+                if error.denies() || progress.complaints.len() < MOST_COMPLAINTS {
                     progress.complaints.push(error);
                 }
             }

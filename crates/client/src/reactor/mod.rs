@@ -233,7 +233,6 @@ impl Reactor {
             Command::EndTurn => {
                 self.now = Instant::now();
                 self.keep_dialing();
-                self.keep_moving();
             }
             Command::Barrier(barrier) => self.set_up(barrier),
             Command::Drain { deadline } => {
@@ -256,7 +255,13 @@ impl Reactor {
         match (&mut self.link, barrier) {
             (Some(link), barrier) if link.is_ready() => link.await_pong(barrier),
             (_, barrier @ (Barrier::Flush { .. } | Barrier::RoundTrip { .. })) => {
-                self.barriers.push(barrier);
+                // The connection may have been given up in this turn, between what was published and the flush behind it.
+                if barrier.is_flush() && mem::take(&mut self.shared.outbox.lock().lost) {
+                    // A flush is all there is to it.
+                    let _ = barrier.break_off(FlushError::Disconnected);
+                } else {
+                    self.barriers.push(barrier);
+                }
             }
             // Without a connection no messages are on their way.
             (_, barrier) => self.pass(barrier),
@@ -273,7 +278,7 @@ impl Reactor {
                     drain.stage = DrainStage::AllCame;
                 }
             }
-            Barrier::Departed => self.take_over(),
+            Barrier::Departed { to } => self.take_over(to),
             Barrier::Subscribed | Barrier::Flush { .. } | Barrier::RoundTrip { .. } => {}
         }
     }
@@ -300,7 +305,10 @@ impl Reactor {
 
     /// Goes on with a drain, and closes the connection once it has come to its end.
     fn keep_draining(&mut self) {
-        if let Some(drain) = self.drain.as_mut().filter(|drain| drain.stage == DrainStage::Due) {
+        // A move under way brings what is to be drained.
+        let moves = self.moving.is_some();
+        let due = |drain: &&mut Drain| drain.stage == DrainStage::Due && !moves;
+        if let Some(drain) = self.drain.as_mut().filter(due) {
             drain.stage = DrainStage::Told;
             self.begin_drain();
         }
@@ -404,8 +412,9 @@ impl Reactor {
 
     /// A later INFO has come.
     fn on_info(&mut self) {
-        let Some(link) = &self.link else { return };
-        let (info, was_lame) = (link.session.info(), self.shared.info.lock().lame_duck);
+        let Some(link) = &mut self.link else { return };
+        let was_lame = mem::replace(&mut link.told_lame, link.session.info().lame_duck);
+        let info = link.session.info();
         self.shared.set_info(info);
         let fresh = self.pool.discover(&link.server, &info.connect_urls);
         let lame_duck = (info.lame_duck && !was_lame).then(|| link.server.to_string());
@@ -432,7 +441,7 @@ impl Reactor {
                 Event::Reconnected { server }
             }
         };
-        self.resume(true);
+        self.resume();
         self.shared.emit(&event);
         self.on_info();
         if let Some(first) = self.first.take() {
@@ -440,15 +449,20 @@ impl Reactor {
         }
     }
 
-    /// Another link stands in the place of the last one. `anew` if what was on its way there is lost.
-    fn resume(&mut self, anew: bool) {
-        let Some(link) = &mut self.link else { return };
+    /// Another link stands in the place of the last one.
+    fn settle_in(&mut self) {
+        let Some(link) = &self.link else { return };
         self.pool.on_ready(&link.server);
         if link.has_tls() && self.options.tls.is_none() {
             // Whoever may change what we are told can not talk us out of it the next time.
             self.options.tls = tls::usual().ok();
         }
         self.shared.set_info(link.session.info());
+    }
+
+    /// After a loss: asks for all subscriptions again, and sends what is still to be sent.
+    fn resume(&mut self) {
+        self.settle_in();
         let published = self.take_queued();
         let Some(link) = &mut self.link else { return };
         // What is in the backlog may be lost with this connection; what went before it was lost or confirmed with an earlier one.
@@ -457,11 +471,9 @@ impl Reactor {
         // Subscriptions first, so that the answers to what follows find them.
         self.routes.restore(link.output.next());
         link.output.next().append(&mut self.backlog.bytes);
-        if anew {
-            let (bytes, published) = link.output.for_sinks();
-            let mut out = Out { bytes, published, now: self.now, connected: true, sid: 0 };
-            self.routes.connected(&mut out);
-        }
+        let (bytes, count) = link.output.for_sinks();
+        let mut out = Out { bytes, published: count, now: self.now, connected: true, sid: 0 };
+        self.routes.connected(&mut out);
         for barrier in self.barriers.drain(..) {
             link.output.next().extend_from_slice(encode::PING);
             link.await_pong(barrier);

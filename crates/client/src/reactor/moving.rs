@@ -5,16 +5,20 @@
 //! old link unsubscribes from everything, and its PONG says that nothing more will come by it. The new link takes over:
 //! what it held is handed on, without what the old one has brought.
 
+use std::io;
 use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use jetlane_proto::{SessionTimeout, encode};
+use jetlane_proto::{ServerError, SessionTimeout, encode};
+use mio::Token;
 
 use super::dial::{self, Found, Search};
 use super::link::{Link, Progress, Way};
 use super::routes::Routes;
 use super::watch::{Held, Twins, Watch};
 use super::{Barrier, Reactor};
+use crate::sink::Unsent;
 use crate::stats::count;
 use crate::{Event, ServerUrl};
 
@@ -40,6 +44,10 @@ pub(super) struct Moving {
     /// Addresses of the server that were not tried yet, the next one last.
     addresses: Vec<SocketAddr>,
     pub(super) link: Option<Link>,
+    /// The subscriptions that the new link has.
+    asked: Vec<u64>,
+    /// What the server has complained of on the new link, to be told when it takes over.
+    complaints: Vec<ServerError>,
     stage: Stage,
     /// How many other servers may still be tried.
     tries: usize,
@@ -92,6 +100,8 @@ impl Reactor {
             search: None,
             addresses: Vec::new(),
             link: None,
+            asked: Vec::new(),
+            complaints: Vec::new(),
             stage: Stage::Connecting,
             tries: tries - 1,
             gives_up_at,
@@ -119,7 +129,7 @@ impl Reactor {
         self.open_moving(address, socket);
     }
 
-    fn open_moving(&mut self, address: SocketAddr, socket: std::io::Result<mio::net::TcpStream>) {
+    fn open_moving(&mut self, address: SocketAddr, socket: io::Result<mio::net::TcpStream>) {
         let Some(moving) = &mut self.moving else { return };
         self.links += 1;
         let opened = socket.and_then(|socket| {
@@ -138,8 +148,12 @@ impl Reactor {
         if let Some(mut link) = moving.link {
             link.shut(&self.poll);
         }
-        if let Some(link) = &mut self.link {
-            link.set_watch(Watch::Off);
+        if let Some(old) = &mut self.link {
+            old.set_watch(Watch::Off);
+            if moving.stage == Stage::Draining {
+                // It was told to end them all.
+                self.routes.restore(old.output.next());
+            }
         }
         self.try_to_move(moving.tries, moving.gives_up_at);
     }
@@ -149,21 +163,29 @@ impl Reactor {
         if let Some(Moving { link: Some(mut link), .. }) = self.moving.take() {
             link.shut(&self.poll);
         }
+        if let Some(link) = &mut self.link {
+            link.set_watch(Watch::Off);
+        }
     }
 
     /// True while what users queue must wait for the new link.
     pub(super) fn holds_outbox(&self) -> bool {
-        self.moving
-            .as_ref()
-            .is_some_and(|moving| matches!(moving.stage, Stage::Resting { .. } | Stage::Draining))
+        // What comes back to nobody by the old link would come by the new one.
+        let no_echo = self.options.no_echo;
+        self.moving.as_ref().is_some_and(|moving| match moving.stage {
+            Stage::Connecting => false,
+            Stage::Subscribing | Stage::Overlapping { .. } => no_echo,
+            Stage::Resting { .. } | Stage::Draining => true,
+        })
     }
 
     /// A subscription was made: the new link is to have it, too.
     pub(super) fn subscribe_while_moving(&mut self, sid: u64) {
-        if let Some(Moving { link: Some(link), stage, .. }) = &mut self.moving
+        if let Some(Moving { link: Some(link), asked, stage, .. }) = &mut self.moving
             && *stage != Stage::Connecting
         {
             self.routes.subscribe_one(sid, link.output.next());
+            asked.push(sid);
         }
     }
 
@@ -189,7 +211,7 @@ impl Reactor {
             if progress.greeted { Self::greet(link, options, &shared.counters) } else { Ok(()) }
         });
         match read {
-            Ok(()) => self.on_moving_progress(&progress),
+            Ok(()) => self.on_moving_progress(progress),
             // Its server may have other addresses.
             Err(_) => match moving.stage {
                 Stage::Connecting => {
@@ -201,13 +223,15 @@ impl Reactor {
         }
     }
 
-    fn on_moving_progress(&mut self, progress: &Progress) {
+    fn on_moving_progress(&mut self, progress: Progress) {
         let Some(moving) = &mut self.moving else { return };
         let Some(link) = &mut moving.link else { return };
+        moving.complaints.extend(progress.complaints);
+        if link.session.info().lame_duck && moving.stage != Stage::Draining {
+            return self.move_failed();
+        }
         if progress.ready {
-            if link.session.info().lame_duck {
-                return self.move_failed();
-            }
+            moving.asked = self.routes.going_on();
             link.set_watch(Watch::Hold(Held::default()));
             self.routes.restore(link.output.next());
             link.output.next().extend_from_slice(encode::PING);
@@ -232,7 +256,7 @@ impl Reactor {
             let stage = match moving.stage {
                 Stage::Overlapping { until } => until,
                 Stage::Resting { .. } => self.now + TICK,
-                _ => moving.gives_up_at,
+                Stage::Connecting | Stage::Subscribing | Stage::Draining => moving.gives_up_at,
             };
             let search = moving.search.as_ref().map(|search| search.due(self.now));
             let link = moving.link.as_ref().map(|link| link.session.next_timeout());
@@ -248,8 +272,16 @@ impl Reactor {
             self.end_leaving(leaving);
         }
         let Some(moving) = &mut self.moving else { return };
-        if now >= moving.gives_up_at && moving.stage != Stage::Draining {
+        if now >= moving.gives_up_at {
             moving.tries = 0;
+            return match moving.stage {
+                // It was told to end all subscriptions, and does not answer: what it still has is lost.
+                Stage::Draining => self.lost(io::Error::from(io::ErrorKind::TimedOut).into()),
+                _ => self.move_failed(),
+            };
+        }
+        let too_much = self.link.as_ref().is_some_and(Link::remembers_too_much);
+        if too_much && moving.stage != Stage::Draining {
             return self.move_failed();
         }
         if let Some(found) = moving.search.as_ref().and_then(|search| search.look(now)) {
@@ -259,7 +291,7 @@ impl Reactor {
         self.keep_moving_link();
     }
 
-    fn on_found_moving(&mut self, found: std::io::Result<Found>) {
+    fn on_found_moving(&mut self, found: io::Result<Found>) {
         let Some(moving) = &mut self.moving else { return };
         match found {
             Ok(Found::Addresses(mut addresses)) => {
@@ -299,34 +331,61 @@ impl Reactor {
                     moving.stage = Stage::Draining;
                     self.routes.unsubscribe_everything(old.output.next());
                     old.output.next().extend_from_slice(encode::PING);
-                    old.session.on_flush_sent(Barrier::Departed);
+                    old.session.on_flush_sent(Barrier::Departed { to: link.token });
                 }
             }
             _ => {}
         }
     }
 
-    /// The old link has brought its last message: the new one takes over.
-    pub(super) fn take_over(&mut self) {
-        let Some(Moving { link: Some(new), .. }) = self.moving.take() else { return };
+    /// The old link has brought its last message: the new one, which has the token `to`, takes over.
+    pub(super) fn take_over(&mut self, to: Token) {
+        let is_it = |moving: &mut Moving| moving.link.as_ref().is_some_and(|link| link.token == to);
+        let Some(moving) = self.moving.take_if(|moving| is_it(moving)) else { return };
+        let Moving { link: Some(new), asked, complaints, .. } = moving else { return };
         let Some(mut old) = self.link.replace(new) else { return };
         // What sinks wrote behind the last PING, if it is still here.
         old.output.keep_unwritten(false, &mut self.backlog.bytes);
-        self.barriers.extend(old.session.take_flushes());
+        let awaited = old.session.take_flushes().filter(Barrier::is_awaited);
+        self.barriers.extend(awaited);
         let twins = match old.set_watch(Watch::Off) {
             Watch::Remember(twins) => twins,
             _ => Twins::default(),
         };
+        let (from, sent) = (old.server.to_string(), old.session.sent());
         old.finish();
-        let from = old.server.to_string();
         self.leaving = Some(Leaving { link: old, until: self.now + FAREWELL });
-        self.resume(false);
+        self.settle_in();
+        self.go_on(&asked, sent);
         let Self { link: Some(link), routes, now, .. } = self else { return };
         let to = link.server.to_string();
         link.replay(routes, twins, *now);
         self.end_turn_of_sinks();
         self.shared.emit(&Event::Moved { from, to });
+        self.on_complaints(complaints);
         self.on_info();
+    }
+
+    /// Goes on by the new link, which has asked for the subscriptions in `asked`. `sent` were sent by the old one, and its last PONG has
+    /// confirmed them.
+    fn go_on(&mut self, asked: &[u64], sent: u64) {
+        let max_payload = self.shared.max_payload.load(Ordering::Relaxed);
+        let Self { link: Some(link), routes, shared, backlog, barriers, .. } = self else { return };
+        link.session.on_sent(sent);
+        link.session.on_confirmed(sent);
+        for &sid in asked.iter().filter(|&&sid| !routes.goes_on(sid)) {
+            encode::unsubscribe(link.output.next(), sid);
+        }
+        link.output.next().append(&mut backlog.bytes);
+        for barrier in barriers.drain(..) {
+            link.output.next().extend_from_slice(encode::PING);
+            link.await_pong(barrier);
+        }
+        // What this server would not take, it would end the connection over.
+        let mut outbox = shared.outbox.lock();
+        if (Unsent { bytes: &mut outbox.bytes }).drop_larger_than(max_payload) > 0 {
+            outbox.lost = true;
+        }
     }
 
     fn read_leaving(&mut self) {

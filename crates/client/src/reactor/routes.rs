@@ -56,7 +56,7 @@ impl Route {
 
     /// Whether more messages may come.
     fn goes_on(&self) -> bool {
-        !self.ended && self.delivered < self.most
+        !self.ended && self.delivered < self.most && self.sink.wants_more()
     }
 
     fn subscribe(&self, out: &mut Vec<u8>) {
@@ -158,6 +158,24 @@ impl Routes {
         for route in self.table.iter().flatten().filter(|route| route.goes_on()) {
             route.subscribe(out);
         }
+    }
+
+    /// The numbers of all that [`Routes::restore`] subscribes to.
+    pub(crate) fn going_on(&self) -> Vec<u64> {
+        let routes = self.table.iter().flatten().filter(|route| route.goes_on());
+        routes.map(|route| route.sid).collect()
+    }
+
+    /// Whether more messages may come for `sid`.
+    pub(crate) fn goes_on(&self, sid: u64) -> bool {
+        let route = self.table.get(Sids::index(sid)).and_then(Option::as_ref);
+        route.is_some_and(|route| route.sid == sid && route.goes_on())
+    }
+
+    /// Whether `sid` shares its messages with others.
+    pub(crate) fn is_shared(&self, sid: u64) -> bool {
+        let route = self.table.get(Sids::index(sid)).and_then(Option::as_ref);
+        route.is_some_and(|route| !route.group.is_empty())
     }
 
     /// Subscribes to `sid`, as it is asked for.

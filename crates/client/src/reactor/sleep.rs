@@ -11,7 +11,9 @@ impl Reactor {
     /// Sleeps until something happens, for `most` at most; not at all if there is something to do.
     pub(super) fn sleep(&mut self, most: Duration) {
         let may_read = !self.shared.is_blocked();
-        let busy = |link: &Link| (may_read && link.may_read()) || link.can_write_more();
+        let busy = |link: &Link| {
+            ((may_read || link.reads_anyway()) && link.may_read()) || link.can_write_more()
+        };
         let moving = self.moving.as_ref().and_then(|moving| moving.link.as_ref());
         let busy = self.link.as_ref().is_some_and(busy) || moving.is_some_and(busy);
         if busy {
@@ -31,10 +33,12 @@ impl Reactor {
             Idle::Spin(most) => (since + most.min(LONGEST_SLEEP)).min(until),
             Idle::Busy => until,
         };
+        let had_link = self.link.is_some();
         loop {
             // Nobody needs to wake us: we look by ourselves.
             self.look(Duration::ZERO);
-            if !self.events.is_empty() || self.link.is_none() || self.outbox_wants_us() {
+            let lost = had_link && self.link.is_none();
+            if !self.events.is_empty() || lost || self.outbox_wants_us() {
                 return true;
             }
             let now = Instant::now();

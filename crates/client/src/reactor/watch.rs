@@ -11,6 +11,12 @@ const MOST_HELD: usize = 32 << 20;
 /// of all that the other link brought so long before it have come, too, or will never.
 const REORDERED: Duration = Duration::from_millis(50);
 
+/// No link is further behind the other one than this; what comes later and looks the same is another message.
+const LAG: Duration = Duration::from_secs(1);
+
+/// More is not remembered: the move is given up.
+const MOST_REMEMBERED: usize = 4_000_000;
+
 /// So long after a link was left no more twins of what it brought come by the new one, however far that one is behind.
 pub(crate) const BEHIND: Duration = Duration::from_secs(2);
 
@@ -33,23 +39,35 @@ impl Watch {
         matches!(self, Self::Off)
     }
 
+    pub(crate) fn holds(&self) -> bool {
+        matches!(self, Self::Hold(_))
+    }
+
+    /// True if so much was remembered that it had better be given up.
+    pub(crate) fn remembers_too_much(&self) -> bool {
+        matches!(self, Self::Remember(twins) if twins.count > MOST_REMEMBERED)
+    }
+
     pub(crate) fn is_full(&self) -> bool {
         matches!(self, Self::Hold(held) if held.frames.len() >= MOST_HELD)
     }
 
-    /// Sees a frame that came at `at`. True if it is to be handed on now.
-    pub(crate) fn passes(&mut self, frame: &[u8], at: Instant) -> bool {
+    /// Sees a frame that came at `at`. True if it is to be handed on now. One that is `shared` came to one member of a queue group, so
+    /// it has no twin.
+    pub(crate) fn passes(&mut self, frame: &[u8], shared: bool, at: Instant) -> bool {
         match self {
             Self::Off => true,
             Self::Remember(twins) => {
-                twins.add(frame, at);
+                if !shared {
+                    twins.add(frame, at);
+                }
                 true
             }
             Self::Hold(held) => {
                 held.add(frame, at);
                 false
             }
-            Self::LeaveOut(twins, _) => !twins.take(frame, at),
+            Self::LeaveOut(twins, _) => shared || !twins.take(frame, at),
         }
     }
 
@@ -89,12 +107,15 @@ pub(crate) struct Twins {
     keys: RandomState,
     /// When they came.
     times: HashMap<u64, Vec<Instant>>,
+    /// How many came.
+    count: usize,
     /// When the latest of them came whose twin has come.
     reached: Option<Instant>,
 }
 
 impl Twins {
     fn add(&mut self, frame: &[u8], at: Instant) {
+        self.count += 1;
         self.times.entry(self.keys.hash_one(frame)).or_default().push(at);
     }
 
@@ -106,6 +127,7 @@ impl Twins {
         times.retain(|time| self.reached.is_none_or(|reached| *time + REORDERED >= reached));
         let apart = |time: &Instant| at.max(*time) - at.min(*time);
         let nearest = (0..times.len()).min_by_key(|&place| apart(&times[place]));
+        let nearest = nearest.filter(|&place| apart(&times[place]) <= LAG);
         let time = nearest.map(|place| times.remove(place));
         if times.is_empty() {
             self.times.remove(&hash);
@@ -121,7 +143,7 @@ mod tests {
 
     fn twins(frames: &[(&[u8], Instant)]) -> Twins {
         let mut watch = Watch::Remember(Twins::default());
-        assert!(frames.iter().all(|(frame, at)| watch.passes(frame, *at)));
+        assert!(frames.iter().all(|(frame, at)| watch.passes(frame, false, *at)));
         let Watch::Remember(twins) = watch else { panic!() };
         twins
     }
@@ -131,7 +153,8 @@ mod tests {
         let now = Instant::now();
         let twins = twins(&[(b"a", now), (b"b", now), (b"a", now)]);
         let mut new = Watch::LeaveOut(twins, now);
-        let passed = [b"a", b"c", b"a", b"a", b"b", b"b"].map(|frame| new.passes(frame, now));
+        let passed =
+            [b"a", b"c", b"a", b"a", b"b", b"b"].map(|frame| new.passes(frame, false, now));
         assert_eq!(passed, [false, true, false, true, false, true]);
         assert!(new.is_over(now), "none is left");
     }
@@ -143,8 +166,17 @@ mod tests {
         // The old link brings 0 to 9; the new one has missed 0, and goes on alone from 10.
         let old: Vec<(&[u8], _)> = (0..10).map(|n| (&b"tick"[..], at(n))).collect();
         let mut new = Watch::LeaveOut(twins(&old), at(100));
-        let passed: Vec<_> = (1..14).filter(|&n| new.passes(b"tick", at(n))).collect();
+        let passed: Vec<_> = (1..14).filter(|&n| new.passes(b"tick", false, at(n))).collect();
         assert_eq!(passed, [10, 11, 12, 13]);
+    }
+
+    #[test]
+    fn messages_of_a_queue_group_have_no_twins() {
+        let now = Instant::now();
+        let mut old = Watch::Remember(Twins::default());
+        assert!(old.passes(b"go", true, now) && old.passes(b"other", false, now));
+        let Watch::Remember(twins) = old else { panic!() };
+        assert!(Watch::LeaveOut(twins, now).passes(b"go", true, now));
     }
 
     #[test]
@@ -152,19 +184,19 @@ mod tests {
         let start = Instant::now();
         let frames: Vec<_> = (0..100u8).map(|n| [n]).collect();
         let old: Vec<(&[u8], _)> = frames.iter().map(|frame| (&frame[..], start)).collect();
-        let late = start + BEHIND;
+        let late = start + LAG;
         let mut new = Watch::LeaveOut(twins(&old), late + BEHIND);
-        assert!(frames.iter().all(|frame| !new.passes(frame, late)));
+        assert!(frames.iter().all(|frame| !new.passes(frame, false, late)));
     }
 
     #[test]
     fn what_is_held_is_bounded_and_knows_when_it_came() {
         let (first, mut watch) = (Instant::now(), Watch::Hold(Held::default()));
         let second = first + REORDERED;
-        assert!(!watch.passes(b"ab", first) && !watch.passes(b"cd", first));
-        assert!(!watch.passes(b"ef", second));
+        assert!(!watch.passes(b"ab", false, first) && !watch.passes(b"cd", true, first));
+        assert!(!watch.passes(b"ef", false, second));
         while !watch.is_full() {
-            assert!(!watch.passes(&[0; 1 << 20], second));
+            assert!(!watch.passes(&[0; 1 << 20], false, second));
         }
         let Watch::Hold(held) = watch else { panic!() };
         let times = [0, 2, 4, 6].map(|place| held.came_at(place).unwrap());

@@ -310,6 +310,10 @@ fn counted(message: &MessageRef<'_>) -> usize {
 }
 
 impl<T: Taker> Sink for PullSink<T> {
+    fn wants_more(&self) -> bool {
+        !self.stopped
+    }
+
     #[inline]
     fn message(&mut self, message: &MessageRef<'_>, out: &mut Out<'_>) {
         self.now = out.now();
