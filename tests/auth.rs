@@ -428,6 +428,9 @@ fn no_secret_is_ever_shown() {
         next_failure(&mut events);
         client.set_servers(&at(credentials, server)).unwrap();
         next_return(&mut events);
+        // The callback is called behind those who read events.
+        let is_told = || told.lock().unwrap().contains("Reconnected").then_some(());
+        eventually("the callback is told", is_told);
         let error = options.clone().connect(&at(credentials, &refusing)).unwrap_err();
         let shown = format!("{} {error} {error:?}", all_shown(&client, &options, &told));
         assert!(shown.contains("ConnectFailed") && shown.contains("Reconnected"), "{shown}");

@@ -130,7 +130,7 @@ impl Client {
         })?)
     }
 
-    /// Queues many messages, as many as fit at once under one lock: the fastest way to publish what is at hand already. Waits for room as
+    /// Queues many messages, and returns how many: as many as fit at once under one lock: the fastest way to publish what is at hand already. Waits for room as
     /// [`Client::publish`] does.
     ///
     /// # Errors
@@ -421,12 +421,12 @@ impl Client {
         }
     }
 
-    /// What the server says of itself, newest first.
+    /// The latest INFO of the server; empty before the first connection.
     pub fn server_info(&self) -> Arc<ServerInfo> {
         Arc::clone(&self.shared().info.lock())
     }
 
-    /// The largest message that the server takes, headers included, in bytes.
+    /// The largest message that the server takes, headers included, in bytes; `usize::MAX` before the first connection.
     #[inline]
     pub fn max_payload(&self) -> usize {
         self.shared().max_payload.load(Ordering::Relaxed)

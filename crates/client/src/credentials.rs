@@ -18,7 +18,7 @@ pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
 #[non_exhaustive]
 pub enum CredentialsError {
     /// The file can not be read.
-    #[error("the credentials file {} can not be read", path.display())]
+    #[error("the credentials file {} can not be read: {source}", path.display())]
     Read {
         /// The file.
         path: PathBuf,
@@ -38,7 +38,7 @@ pub enum CredentialsError {
     #[error("the server sent no nonce to sign: it is not set up for NKey or JWT users")]
     NoNonce,
     /// A callback failed.
-    #[error("the callback for credentials failed")]
+    #[error("the callback for credentials failed: {0}")]
     Callback(#[source] BoxError),
 }
 

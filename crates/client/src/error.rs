@@ -30,7 +30,7 @@ pub enum ConnectError {
         source: io::Error,
     },
     /// The callback given to `ConnectOptions::dialer` failed.
-    #[error("the dialer failed")]
+    #[error("the dialer (ConnectOptions::dialer) failed: {0}")]
     Dial(#[source] io::Error),
     /// Nobody listens at the address.
     #[error("{address} refused the connection: check that nats-server runs there")]
@@ -39,7 +39,7 @@ pub enum ConnectError {
         address: SocketAddr,
     },
     /// The connection could not be made or was lost during the handshake.
-    #[error("the connection to {address} failed")]
+    #[error("the connection to {address} failed: {source}")]
     Io {
         /// The address.
         address: SocketAddr,
@@ -57,7 +57,9 @@ pub enum ConnectError {
         timeout: Duration,
     },
     /// The server refused the credentials, or wants some. The caller's or the operator's fault.
-    #[error("{address}: {source}; check user, password or token")]
+    #[error(
+        "{address} did not accept us: {source}; check user, password or token, or renew the credentials"
+    )]
     Authorization {
         /// The address.
         address: SocketAddr,
@@ -295,7 +297,7 @@ pub(crate) enum LinkError {
     BytesBeforeTls,
     #[error("the dialer failed: {0}")]
     Dial(#[source] io::Error),
-    #[error("asked for")]
+    #[error("a reconnect was asked for (force_reconnect)")]
     Forced,
     #[error("the server does not support headers")]
     NoHeaders,

@@ -21,12 +21,13 @@ const WAITING: usize = 1024;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
-    /// The first connection stands.
+    /// The first connection stands. Seen by [`crate::ConnectOptions::on_event`]; for [`crate::Client::events`] it has happened before, unless
+    /// connecting goes on in the background.
     Connected {
         /// The server, as `nats://host:port`.
         server: String,
     },
-    /// The connection was lost, and is being made anew.
+    /// The connection was lost: another one is tried, or [`Event::Closed`] follows.
     Disconnected {
         /// The server.
         server: String,
@@ -55,14 +56,15 @@ pub enum Event {
         /// The server.
         server: String,
     },
-    /// The connection has moved away from a server that is about to stop, and nothing was lost.
+    /// The connection has moved away from a server that is about to stop, as [`crate::ConnectOptions::stay_on_lame_duck`] describes.
     Moved {
         /// The server it was connected to.
         from: String,
         /// The server it is connected to now.
         to: String,
     },
-    /// A queued subscription is full, as its reader is too slow: messages are dropped, as its `Overflow` says.
+    /// A queued subscription is full, as its reader is too slow: messages are dropped, as its `Overflow` says. Told once, and again only
+    /// after the reader has caught up.
     SlowConsumer {
         /// What it subscribed to.
         subject: String,

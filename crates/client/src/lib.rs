@@ -20,6 +20,8 @@
 //!
 //! What a call promises is one of four things, and its docs say which: *queued* (in the outbox), *written* (given to the
 //! kernel), *flushed* (the server has processed it: [`Client::flush`]), or *stored* (JetStream, the layer above).
+//!
+//! Features: `tls` (on by default; rustls) and `tracing` (what happens to connections, under the target `jetlane`).
 #![forbid(unsafe_code)]
 
 mod arena;

@@ -143,7 +143,8 @@ impl ConnectOptions {
         self
     }
 
-    /// User and password. Default: those of the URL.
+    /// User and password, for every server, instead of what URLs say. Of several such settings the last one counts. Default: those of
+    /// the URL.
     #[must_use]
     pub fn user_password(mut self, user: &str, password: &str) -> Self {
         let auth = Auth::UserPassword { user: user.into(), password: password.into() };
@@ -165,7 +166,8 @@ impl ConnectOptions {
         self
     }
 
-    /// A `.creds` file: a user JWT and the NKey seed it is for. It is read anew for each connection, so it can be renewed in place.
+    /// A `.creds` file: a user JWT and the NKey seed it is for. It is read anew for each connection, so it can be renewed in place. One that
+    /// can not be read is an error of `connect`, and later a failed attempt, which is tried again.
     #[must_use]
     pub fn credentials_file(mut self, path: impl AsRef<Path>) -> Self {
         self.credentials = Credentials::file(path.as_ref());
@@ -198,7 +200,7 @@ impl ConnectOptions {
     }
 
     /// Demands TLS, and says how. Default: TLS with the system's certificates, if the URL begins with `tls://` or the server
-    /// requires it.
+    /// requires it. Once a connection had TLS, it is demanded of every server from then on.
     #[must_use]
     pub fn tls(mut self, tls: Tls) -> Self {
         self.tls = Some(tls);
@@ -257,8 +259,9 @@ impl ConnectOptions {
         self
     }
 
-    /// Begins to connect, and goes on in the background if no server can be reached at first. What is published until then waits.
-    /// Default: connecting fails when every server was tried once.
+    /// Goes on in the background if no server can be reached at first: `connect` then returns when every server was tried once, which may
+    /// take [`ConnectOptions::connect_timeout`] for each address. Until a connection stands [`Client::state`] is not `Connected`,
+    /// [`Client::server_info`] is empty, and what is published waits, up to [`Limits::reconnect_bytes`]. Default: connecting fails then.
     #[must_use]
     pub fn retry_on_failed_connect(mut self) -> Self {
         self.retry_first = true;
@@ -300,7 +303,8 @@ impl ConnectOptions {
         self
     }
 
-    /// Waits before each round of attempts as long as `delay` says, given the number of rounds that have failed. Default:
+    /// Waits before each round of attempts as long as `delay` says, given the number of rounds that have failed (0 right after a loss);
+    /// an hour at most. Called on the connection's own thread, and must not block. Default:
     /// [`ConnectOptions::reconnect_backoff`].
     #[must_use]
     pub fn reconnect_delay(
@@ -311,8 +315,8 @@ impl ConnectOptions {
         self
     }
 
-    /// Stays with a server that says it is about to stop (lame duck) until it does. Default: moves to another one at once, if there is
-    /// one, and loses nothing.
+    /// Stays with a server that says it is about to stop (lame duck, ADR-5) until it does. Default: connects to another one beside it, if
+    /// there is one, has both bring messages for 0.2 s, holds publishes back for a second at most while acks are due, and changes over.
     #[must_use]
     pub fn stay_on_lame_duck(mut self) -> Self {
         self.stay_on_lame_duck = true;

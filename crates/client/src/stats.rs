@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 pub enum State {
     /// The server is there.
     Connected,
-    /// The connection was lost and is being made anew. What is published is queued.
+    /// There is no connection: it was lost, or the first one does not stand yet. What is published is queued, up to
+    /// `Limits::reconnect_bytes`.
     Reconnecting,
     /// Closed for good.
     Closed,
@@ -24,7 +25,7 @@ pub struct Stats {
     pub messages_in: u64,
     /// Bytes read from sockets.
     pub bytes_in: u64,
-    /// How often the connection was made anew.
+    /// How often the connection was made anew after a loss. Moves off a lame-duck server do not count.
     pub reconnects: u64,
     /// Messages that a queued subscription had no room for.
     pub dropped: u64,

@@ -54,7 +54,7 @@ impl<'a> Subscribe<'a> {
         self
     }
 
-    /// How many messages may wait in the queue. Default: [`crate::Limits::subscription_messages`].
+    /// How many messages may wait in the queue; of no use to callbacks and sinks. Default: [`crate::Limits::subscription_messages`].
     pub fn queue_messages(mut self, most: usize) -> Self {
         self.bounds.messages = most.max(1);
         self

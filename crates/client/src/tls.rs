@@ -13,7 +13,8 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore};
 /// How TLS is done. With one of these, or a `tls://` URL, nothing is sent to a server before TLS stands.
 ///
 /// The name that the server's certificate must be for is the one that you gave: [`Tls::server_name`], or the host of your URL;
-/// never one that a server tells.
+/// never one that a server tells. So a server that another one tells of must show a certificate for the name of the server that you gave:
+/// where the servers of a cluster have a certificate each, have that name in all of them, give all of them, or set the name.
 #[derive(Clone, Debug, Default)]
 #[must_use = "to be given to ConnectOptions::tls"]
 pub struct Tls {
@@ -52,7 +53,10 @@ pub enum TlsError {
         name: String,
     },
     /// The server or its certificate was refused, or it refused ours.
-    #[error("the TLS handshake failed: {0}")]
+    #[error(
+        "TLS failed: {0}; check the CA (Tls::root_certificates), the name in the server's certificate, its dates, and whether the server \
+         wants a client certificate"
+    )]
     Handshake(#[source] rustls::Error),
 }
 
@@ -86,7 +90,7 @@ impl Tls {
         self
     }
 
-    /// A rustls configuration of your own, instead of certificates from files.
+    /// A rustls configuration of your own. Certificates and keys from files are not used then, and nothing is read anew.
     pub fn rustls(mut self, config: Arc<ClientConfig>) -> Self {
         self.config = Some(config);
         self

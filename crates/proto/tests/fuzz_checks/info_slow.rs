@@ -102,6 +102,9 @@ fn put(info: &mut ServerInfo, name: &str, value: &Value) -> Option<bool> {
             info.connect_urls = value.as_array()?.iter().map(text).collect::<Option<_>>()?;
         }
         "ldm" => info.lame_duck = value.as_bool()?,
+        "connect_info" => info.connect_info = value.as_bool()?,
+        "remote_account" => info.account = text_or_null(value)?,
+        "acc_is_sys" => info.is_system_account = value.as_bool()?,
         "api_lvl" => info.api_level = small(value)?,
         _ => return Some(false),
     }
