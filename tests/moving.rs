@@ -265,3 +265,72 @@ fn a_consumer_leaves_a_lame_duck_and_handles_everything_once_and_in_order() {
     );
     assert_eq!((redelivered, client.stats().reconnects), (0, 0));
 }
+
+#[test]
+fn what_begins_ends_and_repeats_itself_in_a_move_is_right_afterwards() {
+    let cluster = cluster();
+    let client = Client::connect(&cluster.urls().join(",")).unwrap();
+    let lame = node_of(&client);
+    let publisher = Client::connect(&cluster.nodes()[(lame + 1) % 3].url()).unwrap();
+    let mut group = client.subscription("n").queue_group("g").queued().unwrap();
+    let mut ended = client.subscribe("n").unwrap();
+    wait_until_all_arrives(&publisher, &mut group);
+    let received = Arc::<AtomicU64>::default();
+    let counter = Arc::clone(&received);
+    drop(group);
+    // All messages are the same, and large enough to be cut anywhere by reads.
+    let _group = client
+        .subscription("n")
+        .queue_group("g")
+        .inline(move |message| {
+            counter.fetch_add(u64::from(message.payload().len() == 20_000), Relaxed);
+        })
+        .unwrap();
+    client.flush().wait().unwrap();
+    let mut events = client.events();
+    let stop = Arc::<AtomicBool>::default();
+    let publishing = {
+        let (publisher, stop) = (publisher.clone(), Arc::clone(&stop));
+        std::thread::spawn(move || {
+            let mut published = 0u64;
+            while !stop.load(Relaxed) {
+                publisher.publish("n", [b'x'; 20_000]).unwrap();
+                publisher.flush().wait().unwrap();
+                published += 1;
+            }
+            published
+        })
+    };
+    cluster.nodes()[lame].lame_duck().unwrap();
+    // While it moves: some begin, and one ends.
+    let mut begun = Vec::new();
+    loop {
+        match events.next_timeout(Duration::from_millis(20)) {
+            Some(Event::Moved { .. }) => break,
+            Some(Event::Disconnected { reason, .. }) => panic!("{reason}"),
+            _ => begun.push(client.subscribe(&format!("begun.{}", begun.len())).unwrap()),
+        }
+        ended.drain();
+    }
+    while ended.next().is_some() {}
+    stop.store(true, Relaxed);
+    let published = publishing.join().unwrap();
+    eventually("all have come", || (received.load(Relaxed) >= published).then_some(()));
+    client.flush().wait().unwrap();
+    assert_eq!(
+        received.load(Relaxed),
+        published,
+        "none is taken for another, and none comes twice"
+    );
+    for (number, subscription) in begun.iter_mut().enumerate() {
+        let heard = || {
+            publisher.publish(format!("begun.{number}"), "x").ok()?;
+            subscription.next_timeout(Duration::from_millis(100))
+        };
+        eventually("what has begun in a move is heard", heard);
+    }
+    println!(
+        "C7: {published} equal messages to a group, 0 lost, 0 twice; {} subscriptions begun",
+        begun.len()
+    );
+}

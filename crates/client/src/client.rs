@@ -260,6 +260,8 @@ impl Client {
                     requests.ring.claim(Requests::patience(timeout)).map_err(NotAsked::Full)?;
                 let reply = requests.inbox.subject(claim.token());
                 requests.note(claim.token(), subject.as_bytes());
+                // Looked at again now that there is a claim: one that is made after the inbox was denied would wait for ever.
+                requests.check_inbox().map_err(NotAsked::Denied)?;
                 encode(out, reply.as_bytes()).map_err(NotAsked::Headers)?;
                 Ok(claim.into_ticket())
             });
@@ -268,6 +270,7 @@ impl Client {
                 Err(SubmitError::Full) => return Err(PublishError::Full.into()),
                 Err(SubmitError::Disconnected) => return Err(PublishError::Disconnected.into()),
                 Err(SubmitError::Closed) => return Err(PublishError::Closed.into()),
+                Err(SubmitError::Encode(NotAsked::Denied(error))) => return Err(error),
                 Err(SubmitError::Encode(NotAsked::Headers(error))) => {
                     return Err(PublishError::from(error).into());
                 }
@@ -559,9 +562,13 @@ impl Client {
             let window = self.limits().requests.min(Inbox::SLOTS / 2);
             let requests = Requests::new(self.new_inbox(), window);
             let inbox = requests.inbox.filter();
-            if let Ok(handle) = self.subscription(&inbox).inbox_sink(requests.sink()) {
+            match self.subscription(&inbox).inbox_sink(requests.sink()) {
                 // The inbox lives as long as the connection, and must not keep it open.
-                SinkHandle::forget(handle);
+                Ok(handle) => SinkHandle::forget(handle),
+                // Each request says so itself.
+                Err(SubscribeError::Closed) => {}
+                // Without it nobody would end them.
+                Err(_) => requests.refuse(),
             }
             requests
         })
@@ -570,6 +577,7 @@ impl Client {
 
 /// Why a request was not encoded.
 enum NotAsked {
+    Denied(RequestError),
     Full(Full),
     Headers(HeaderLenError),
 }

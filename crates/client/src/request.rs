@@ -107,6 +107,11 @@ impl Requests {
         }
     }
 
+    /// There is no inbox: nothing can be asked.
+    pub(crate) fn refuse(&self) {
+        self.asked.inbox_denied.store(true, Relaxed);
+    }
+
     /// Writes a request down before it is sent.
     pub(crate) fn note(&self, token: Token, subject: &[u8]) {
         self.asked.note(token, subject);
