@@ -6,6 +6,7 @@
 
 mod barrier;
 mod dial;
+mod draining;
 mod input;
 mod link;
 mod make;
@@ -41,6 +42,7 @@ use crate::{ConnectError, CredentialsError, Event, FlushError, ServerUrl};
 
 pub(crate) use barrier::Barrier;
 use dial::Search;
+use draining::{Drain, DrainStage};
 use link::{Link, Progress};
 pub(crate) use make::{Made, make};
 use moving::{Leaving, Moving};
@@ -51,9 +53,6 @@ pub(crate) use thread::start;
 
 /// The longest sleep: nothing here needs one, but a missed wake-up would end with it.
 pub(crate) const LONGEST_SLEEP: Duration = Duration::from_secs(60);
-
-/// How often a drain looks whether the user has read everything.
-const DRAIN_TICK: Duration = Duration::from_millis(5);
 
 pub(crate) struct Reactor {
     poll: Poll,
@@ -98,27 +97,6 @@ pub(crate) struct Reactor {
 struct Backlog {
     bytes: Vec<u8>,
     published: u64,
-}
-
-/// A drain of the whole connection.
-#[derive(Clone, Copy, Debug)]
-struct Drain {
-    /// When it must have ended.
-    deadline: Instant,
-    stage: DrainStage,
-}
-
-/// How far a drain has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum DrainStage {
-    /// What was queued before it is not taken yet: the socket stands still.
-    Waits,
-    /// It can begin.
-    Due,
-    /// The server was told, and answers when it has sent its last message.
-    Told,
-    /// No more messages come: only those that the user has not read yet are waited for.
-    AllCame,
 }
 
 /// How much of the outbox can be taken.
@@ -290,32 +268,6 @@ impl Reactor {
             if let Some(more) = barrier.lift(now) {
                 self.pass(more);
             }
-        }
-    }
-
-    /// Tells the server to send no more, behind all that was queued before.
-    fn begin_drain(&mut self) {
-        self.stop_moving();
-        if let Some(link) = self.link.as_mut().filter(|link| link.is_ready()) {
-            self.routes.unsubscribe_all(link.output.next());
-            link.output.next().extend_from_slice(encode::PING);
-        }
-        self.set_up(Barrier::AllDrained);
-    }
-
-    /// Goes on with a drain, and closes the connection once it has come to its end.
-    fn keep_draining(&mut self) {
-        // A move under way brings what is to be drained.
-        let moves = self.moving.is_some();
-        let due = |drain: &&mut Drain| drain.stage == DrainStage::Due && !moves;
-        if let Some(drain) = self.drain.as_mut().filter(due) {
-            drain.stage = DrainStage::Told;
-            self.begin_drain();
-        }
-        let Some(Drain { deadline, stage }) = self.drain else { return };
-        if (stage == DrainStage::AllCame && self.routes.are_read_out()) || self.now >= deadline {
-            self.drain = None;
-            self.shared.outbox.close(deadline);
         }
     }
 

@@ -95,7 +95,7 @@ impl Reactor {
         let session = link.map(|link| link.session.next_timeout());
         let closing = self.shared.outbox.lock().closing;
         let sinks = self.routes.next_timeout(now);
-        let drain = self.drain.map(|drain| drain.deadline.min(now + super::DRAIN_TICK));
+        let drain = self.drain.map(|drain| drain.deadline.min(now + super::draining::DRAIN_TICK));
         [session, self.next_dial(), self.next_move(), closing, sinks, drain]
             .into_iter()
             .flatten()
