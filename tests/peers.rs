@@ -409,7 +409,7 @@ fn an_info_that_makes_no_sense_or_a_server_without_headers_is_refused_before_any
             (result, _) => panic!("{case}: {result:?}"),
         }
     }
-    println!("P8, P11: {refused} kinds of INFO refused with nothing sent, {taken} taken, panics 0");
+    println!("P8, P11: {refused} kinds of INFO refused with nothing sent, {taken} taken");
 }
 
 /// The stale connection that is none: a server that has much to say before its PONG.
