@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use jetlane_proto::encode;
 
 use super::{Barrier, Reactor};
 
@@ -35,8 +34,8 @@ impl Reactor {
     fn begin_drain(&mut self) {
         self.stop_moving();
         if let Some(link) = self.link.as_mut().filter(|link| link.is_ready()) {
-            self.routes.unsubscribe_all(link.output.next());
-            link.output.next().extend_from_slice(encode::PING);
+            link.output.append(|frames| self.routes.unsubscribe_all(frames));
+            link.output.ping();
         }
         self.set_up(Barrier::AllDrained);
     }

@@ -348,8 +348,8 @@ impl Reactor {
             verbose: options.verbose,
             tls: link.has_tls(),
         };
-        encode::connect(link.output.next(), &connect.to_json());
-        link.output.next().extend_from_slice(encode::PING);
+        link.output.append(|frames| encode::connect(frames, &connect.to_json()));
+        link.output.ping();
         Ok(())
     }
 
@@ -421,13 +421,13 @@ impl Reactor {
         let confirmed = published.saturating_sub(u64::from(!self.backlog.bytes.is_empty()));
         link.session.on_confirmed(confirmed);
         // Subscriptions first, so that the answers to what follows find them.
-        self.routes.restore(link.output.next());
-        link.output.next().append(&mut self.backlog.bytes);
+        link.output.append(|frames| self.routes.restore(frames));
+        link.output.append(|frames| frames.append(&mut self.backlog.bytes));
         let (bytes, count) = link.output.for_sinks();
         let mut out = Out { bytes, published: count, now: self.now, connected: true, sid: 0 };
         self.routes.connected(&mut out);
         for barrier in self.barriers.drain(..) {
-            link.output.next().extend_from_slice(encode::PING);
+            link.output.ping();
             link.await_pong(barrier);
         }
         link.session.on_sent(published);
@@ -542,7 +542,7 @@ impl Reactor {
             link.keep_watch(self.now);
             match link.session.on_time(self.now) {
                 Ok(SessionTimeout::None) => {}
-                Ok(SessionTimeout::Ping) => link.output.next().extend_from_slice(encode::PING),
+                Ok(SessionTimeout::Ping) => link.output.ping(),
                 Err(error) => self.lost(error.into()),
             }
         }

@@ -152,7 +152,7 @@ impl Reactor {
             old.set_watch(Watch::Off);
             if moving.stage == Stage::Draining {
                 // It was told to end them all.
-                self.routes.restore(old.output.next());
+                old.output.append(|frames| self.routes.restore(frames));
             }
         }
         self.try_to_move(moving.tries, moving.gives_up_at);
@@ -184,7 +184,7 @@ impl Reactor {
         if let Some(Moving { link: Some(link), asked, stage, .. }) = &mut self.moving
             && *stage != Stage::Connecting
         {
-            self.routes.subscribe_one(sid, link.output.next());
+            link.output.append(|frames| self.routes.subscribe_one(sid, frames));
             asked.push(sid);
         }
     }
@@ -233,8 +233,8 @@ impl Reactor {
         if progress.ready {
             moving.asked = self.routes.going_on();
             link.set_watch(Watch::Hold(Held::default()));
-            self.routes.restore(link.output.next());
-            link.output.next().extend_from_slice(encode::PING);
+            link.output.append(|frames| self.routes.restore(frames));
+            link.output.ping();
             link.session.on_flush_sent(Barrier::Subscribed);
             moving.stage = Stage::Subscribing;
             // From now on what the old link brings may come by the new one, too.
@@ -318,7 +318,7 @@ impl Reactor {
         let Some(link) = &mut moving.link else { return };
         match link.session.on_time(now) {
             Ok(SessionTimeout::None) => {}
-            Ok(SessionTimeout::Ping) => link.output.next().extend_from_slice(encode::PING),
+            Ok(SessionTimeout::Ping) => link.output.ping(),
             Err(_) => return self.move_failed(),
         }
         match moving.stage {
@@ -329,8 +329,8 @@ impl Reactor {
                 let Some(old) = &mut self.link else { return };
                 if now >= until || self.routes.are_at_rest() {
                     moving.stage = Stage::Draining;
-                    self.routes.unsubscribe_everything(old.output.next());
-                    old.output.next().extend_from_slice(encode::PING);
+                    old.output.append(|frames| self.routes.unsubscribe_everything(frames));
+                    old.output.ping();
                     old.session.on_flush_sent(Barrier::Departed { to: link.token });
                 }
             }
@@ -374,11 +374,11 @@ impl Reactor {
         link.session.on_sent(sent);
         link.session.on_confirmed(sent);
         for &sid in asked.iter().filter(|&&sid| !routes.goes_on(sid)) {
-            encode::unsubscribe(link.output.next(), sid);
+            link.output.append(|frames| encode::unsubscribe(frames, sid));
         }
-        link.output.next().append(&mut backlog.bytes);
+        link.output.append(|frames| frames.append(&mut backlog.bytes));
         for barrier in barriers.drain(..) {
-            link.output.next().extend_from_slice(encode::PING);
+            link.output.ping();
             link.await_pong(barrier);
         }
         // What this server would not take, it would end the connection over.

@@ -26,8 +26,8 @@ pub(crate) struct Output {
     written: usize,
     /// Whole frames.
     next: Vec<u8>,
-    /// How much of `next` was pushed, and not written by sinks.
-    pushed: usize,
+    /// How much of `next` was not written by sinks.
+    others: usize,
     /// An empty buffer.
     spare: Vec<u8>,
     /// Messages that sinks have published since somebody asked.
@@ -38,10 +38,16 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    /// Where frames are appended.
-    #[inline]
-    pub(crate) fn next(&mut self) -> &mut Vec<u8> {
-        &mut self.next
+    /// Lets the connection itself append whole frames.
+    pub(crate) fn append(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        let before = self.next.len();
+        write(&mut self.next);
+        self.others += self.next.len() - before;
+    }
+
+    /// Appends a PING.
+    pub(crate) fn ping(&mut self) {
+        self.append(|frames| frames.extend_from_slice(encode::PING));
     }
 
     /// Where sinks append to, and count what they publish.
@@ -64,13 +70,17 @@ impl Output {
     /// need more buffers. But if sinks have written behind that, user threads may, too, or they could wait for ever; and
     /// more than sinks may, or they would find it full whenever they come.
     pub(crate) fn wants_more(&self) -> bool {
-        self.keeps_up() || (!self.next.is_empty() && self.next.len() < 2 * MOST_OWED)
+        self.keeps_up() || (self.owed_by_sinks() > 0 && self.next.len() < 2 * MOST_OWED)
     }
 
     /// Whether sinks have left so much behind what is being written that they should get nothing more that they could answer:
     /// the peer has to take first.
     pub(crate) fn owes_much(&self) -> bool {
-        self.next.len() - self.pushed >= MOST_OWED
+        self.owed_by_sinks() >= MOST_OWED
+    }
+
+    fn owed_by_sinks(&self) -> usize {
+        self.next.len() - self.others
     }
 
     fn keeps_up(&self) -> bool {
@@ -95,7 +105,7 @@ impl Output {
             // What stands there goes first, and leaves the place to them.
             self.begin_next();
         }
-        self.pushed += frames.len();
+        self.others += frames.len();
         if self.next.is_empty() {
             self.next = frames;
         } else {
@@ -113,7 +123,7 @@ impl Output {
     /// Answers a PING, unless the last answer is not written yet: a peer that does not read gets no second one.
     pub(crate) fn pong(&mut self) {
         if self.next_pong_end == 0 && self.pong_end <= self.written {
-            self.next.extend_from_slice(encode::PONG);
+            self.append(|frames| frames.extend_from_slice(encode::PONG));
             self.next_pong_end = self.next.len();
         }
     }
@@ -151,7 +161,7 @@ impl Output {
         self.finish();
         mem::swap(&mut self.writing, &mut self.next);
         (self.pong_end, self.next_pong_end) = (self.next_pong_end, 0);
-        self.pushed = 0;
+        self.others = 0;
     }
 
     /// All of `writing` is written.
@@ -206,7 +216,7 @@ mod tests {
                 let frame = publish(name);
                 expected.extend_from_slice(&frame);
                 match name % 3 {
-                    0 => output.next().extend_from_slice(&frame),
+                    0 => output.append(|frames| frames.extend_from_slice(&frame)),
                     // In between, a write that may end in the midst of a frame.
                     1 => {
                         output.push(frame);
@@ -237,12 +247,16 @@ mod tests {
         for written in 0..=whole {
             for blame in [false, true] {
                 let mut output = Output::default();
-                frames[..3].iter().for_each(|frame| output.next().extend_from_slice(frame));
+                frames[..3]
+                    .iter()
+                    .for_each(|frame| output.append(|to| to.extend_from_slice(frame)));
                 let mut socket = Narrow { most: 0, taken: Vec::new() };
                 // Nothing is written of the first three before the others are queued behind them.
                 output.write_to(&mut socket).unwrap();
-                frames[3..].iter().for_each(|frame| output.next().extend_from_slice(frame));
-                output.next().extend_from_slice(encode::PING);
+                frames[3..]
+                    .iter()
+                    .for_each(|frame| output.append(|to| to.extend_from_slice(frame)));
+                output.ping();
                 socket.most = written;
                 output.write_to(&mut socket).unwrap();
                 let (mut end, mut expected) = (0, Vec::new());
@@ -268,7 +282,7 @@ mod tests {
         let mut socket = Narrow { most: 3, taken: Vec::new() };
         output.pong();
         output.pong();
-        assert_eq!(output.next(), encode::PONG);
+        assert_eq!(output.next, encode::PONG);
         output.write_to(&mut socket).unwrap();
         output.pong();
         assert_eq!(output.unwritten(), encode::PONG.len() - 3, "half of it is written");
@@ -284,11 +298,14 @@ mod tests {
         output.push(vec![b' '; 10]);
         output.write_to(&mut socket).unwrap();
         assert!(!output.wants_more(), "it stands still, and nobody else has written");
-        output.next().push(b'x');
+        output.pong();
+        output.ping();
+        assert!(!output.wants_more(), "an answer to a PING is no reason to take over more");
+        output.for_sinks().0.push(b'x');
         assert!(output.wants_more());
         output.push(vec![b' '; 2 * MOST_OWED]);
         assert!(!output.wants_more() && !output.owes_much());
-        output.next().extend_from_slice(&vec![b' '; MOST_OWED]);
+        output.for_sinks().0.extend_from_slice(&vec![b' '; MOST_OWED]);
         assert!(output.owes_much());
         socket.most = usize::MAX;
         output.write_to(&mut socket).unwrap();
