@@ -1,8 +1,8 @@
 use std::future::Future;
 use std::hash::Hasher;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -14,6 +14,9 @@ use crate::{Arena, Inbox, Message, MessageRef, RequestError, Ticks};
 
 /// How often requests are looked at for having waited long enough.
 const TICK: Duration = Duration::from_millis(10);
+
+/// Slots a piece of [`Asked`].
+const PIECE: usize = 256;
 
 /// A request that was queued: a `Future`, and `wait` for plain threads. It ends by its timeout, at the latest a few
 /// hundredths of a second (and a hundredth of the timeout) after it. Dropping it gives the reply up.
@@ -52,24 +55,30 @@ pub(crate) struct Requests {
 /// What was asked, by the slots of the ring: so that a request that the server does not permit ends at once.
 #[derive(Debug)]
 struct Asked {
-    /// Hashes of subjects. Two subjects with one hash would end together; with 64 bits that can be borne.
-    subjects: Box<[AtomicU64]>,
+    /// Hashes of subjects, in pieces that are made when they are first needed: few clients have many requests at a time.
+    /// Two subjects with one hash would end together; with 64 bits that can be borne.
+    subjects: Box<[OnceLock<Box<[AtomicU64; PIECE]>>]>,
     /// Set when the server does not permit the inbox itself.
     inbox_denied: AtomicBool,
 }
 
 impl Asked {
     fn new(slots: u32) -> Self {
-        let subjects = (0..slots).map(|_| AtomicU64::new(0)).collect();
+        let subjects = (0..(slots as usize).div_ceil(PIECE)).map(|_| OnceLock::new()).collect();
         Self { subjects, inbox_denied: AtomicBool::new(false) }
     }
 
     fn note(&self, token: Token, subject: &[u8]) {
-        self.subjects[token.slot as usize].store(hash(subject), Relaxed);
+        let slot = token.slot as usize;
+        let piece = self.subjects[slot / PIECE]
+            .get_or_init(|| Box::new([const { AtomicU64::new(0) }; PIECE]));
+        piece[slot % PIECE].store(hash(subject), Relaxed);
     }
 
     fn is(&self, token: Token, subject: &[u8]) -> bool {
-        self.subjects[token.slot as usize].load(Relaxed) == hash(subject)
+        let slot = token.slot as usize;
+        let piece = self.subjects[slot / PIECE].get();
+        piece.is_some_and(|piece| piece[slot % PIECE].load(Relaxed) == hash(subject))
     }
 }
 

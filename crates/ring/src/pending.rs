@@ -10,7 +10,7 @@ use super::sync::{AtomicU32, Ordering};
 use super::ticket::Ticket;
 
 /// Slots are made in chunks of this many when they are first needed, so an idle ring costs little memory.
-const CHUNK: u32 = 1024;
+const CHUNK: u32 = 256;
 
 /// The two bounds of a [`PendingRing`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

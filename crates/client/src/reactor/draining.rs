@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-
 use super::{Barrier, Reactor};
 
 /// How often a drain looks whether the user has read everything.

@@ -30,6 +30,8 @@ pub(crate) struct Output {
     others: usize,
     /// An empty buffer.
     spare: Vec<u8>,
+    /// What buffers for user threads are made for, in bytes.
+    usual: usize,
     /// Messages that sinks have published since somebody asked.
     published: u64,
     /// Where the last PONG in `writing` ends, and that in `next`; 0 if there is none.
@@ -38,6 +40,11 @@ pub(crate) struct Output {
 }
 
 impl Output {
+    /// Nothing to write yet. User threads queue up to `most_queued` bytes.
+    pub(crate) fn new(most_queued: usize) -> Self {
+        Self { usual: most_queued.min(KEEP), ..Self::default() }
+    }
+
     /// Lets the connection itself append whole frames.
     pub(crate) fn append(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         let before = self.next.len();
@@ -89,11 +96,17 @@ impl Output {
 
     /// A buffer that is not needed now: empty, to be filled and pushed.
     pub(crate) fn spare(&mut self) -> Vec<u8> {
-        if self.keeps_up() && self.spare.capacity() == 0 {
+        let mut empty = mem::take(&mut self.spare);
+        if self.keeps_up() && empty.capacity() == 0 {
             self.finish();
-            return mem::take(&mut self.writing);
+            empty = mem::take(&mut self.writing);
         }
-        mem::take(&mut self.spare)
+        // Made at once for all that may come: one that grew would leave what it has outgrown behind in the heap. Of memory
+        // that was never written to, the system gives nothing yet.
+        if empty.capacity() < self.usual {
+            empty = Vec::with_capacity(self.usual);
+        }
+        empty
     }
 
     /// Appends whole frames, or puts a spare buffer back that was not filled.
