@@ -133,7 +133,7 @@ fn a_connection_can_be_asked_for_before_there_is_a_server() {
         .connect(&server.url())
         .unwrap();
     let mut events = client.events();
-    assert_eq!(client.state(), State::Reconnecting);
+    assert_eq!(client.state(), State::Connecting);
     let mut early = client.subscribe("early").unwrap();
     client.publish("early", "bird").unwrap();
     let flushed = client.flush();

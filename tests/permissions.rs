@@ -7,6 +7,7 @@ use jetlane_client::{
     Client, CloseReason, ConnectError, ConnectOptions, Event, FlushError, PublishError,
     RequestError, ServerError, State,
 };
+use jetlane_jetstream::{ConsumerConfig, JetStream, NotStored, StreamConfig, Unknown};
 use jetlane_testkit::{Scripted, Server};
 use jetlane_tests::{DEADLINE, event, eventually, next_loss, next_return};
 
@@ -152,6 +153,42 @@ fn a_request_whose_reply_could_not_come_ends_at_once_and_an_inbox_prefix_helps()
         .unwrap();
     let reply = client.request("echo", "hello", DEADLINE).unwrap().wait().unwrap();
     assert_eq!(reply.payload(), b"hello");
+}
+
+#[test]
+fn a_publish_whose_ack_could_not_come_ends_at_once() {
+    let may = "publish: [\"s.>\", \"$JS.>\"], subscribe: [\"mine.>\"]";
+    let server = Server::builder().config(&config(may)).start().unwrap();
+    let client = options().connect(&server.url()).unwrap();
+    let js = JetStream::new(client).unwrap();
+    eventually("it is said before anything is sent", || match js.publish("s.1", "hello") {
+        // Those that were sent before the server had said so.
+        Ok(ticket) => {
+            assert_eq!(ticket.wait(), Err(NotStored::Unknown(Unknown::Denied)));
+            None
+        }
+        Err(error) => {
+            assert!(
+                matches!(&error, jetlane_jetstream::PublishError::Denied { inbox } if inbox.starts_with("_INBOX."))
+            );
+            Some(())
+        }
+    });
+}
+
+#[test]
+fn jetstream_is_answered_below_the_inbox_prefix() {
+    let may = "publish: [\"s.>\", \"$JS.>\"], subscribe: [\"mine.>\"]";
+    let server = Server::builder().config(&config(may)).start().unwrap();
+    let client = options().inbox_prefix("mine").connect(&server.url()).unwrap();
+    let js = JetStream::new(client).unwrap();
+    js.create_stream(&StreamConfig::new("S").subject("s.*")).wait().unwrap();
+    let consumer = js.create_consumer("S", &ConsumerConfig::durable("C")).wait().unwrap();
+    assert_eq!(js.publish("s.1", "hello").unwrap().wait().unwrap().sequence, 1);
+    let mut messages = js.consume(&consumer).queued().unwrap();
+    let message = messages.next_timeout(DEADLINE).expect("the stored message");
+    assert_eq!(message.payload(), b"hello");
+    message.ack();
 }
 
 #[test]

@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 
 use jetlane_proto::encode::HeaderLenError;
 use jetlane_proto::{AsSubject, HeaderBlock, Limits, ServerInfo, SubjectError, encode};
-use jetlane_ring::Full;
+use jetlane_ring::{Full, Token};
 
 use crate::outbox::Command;
 use crate::pending::{Pending, pending};
-use crate::reactor::{self, Barrier};
+use crate::reactor::Barrier;
 use crate::request::{Request, Requests};
 use crate::shared::{Driver, Shared};
 use crate::stats::{State, Stats};
@@ -54,10 +54,6 @@ impl Client {
     /// [`ConnectError`] says why not. Nothing is left behind then.
     pub fn connect(url: &str) -> Result<Self, ConnectError> {
         ConnectOptions::new().connect(url)
-    }
-
-    pub(crate) fn connect_with(url: &str, options: ConnectOptions) -> Result<Self, ConnectError> {
-        Ok(Self::on(reactor::start(url, options)?))
     }
 
     /// The first handle to a connection.
@@ -260,7 +256,7 @@ impl Client {
                     requests.ring.claim(Requests::patience(timeout)).map_err(NotAsked::Full)?;
                 let reply = requests.inbox.subject(claim.token());
                 requests.note(claim.token(), subject.as_bytes());
-                // Looked at again now that there is a claim: one that is made after the inbox was denied would wait for ever.
+                // Looked at again here, under the outbox's lock: a claim that is made after the inbox was denied would wait for ever.
                 requests.check_inbox().map_err(NotAsked::Denied)?;
                 encode(out, reply.as_bytes()).map_err(NotAsked::Headers)?;
                 Ok(claim.into_ticket())
@@ -311,7 +307,6 @@ impl Client {
     pub fn flush(&self) -> Pending<Result<(), FlushError>> {
         let (done, flushed) = pending(Err(FlushError::Closed));
         let mut done = Some(done);
-        // Not taken, it is dropped, and says that the connection is closed.
         let taken = self.shared().command(|state| {
             if mem::take(&mut state.lost) {
                 return Ok(());
@@ -322,8 +317,8 @@ impl Client {
             state.commands.extend(barrier.map(Command::Barrier));
             Ok(())
         });
-        if let (Ok(()), Some(done)) = (taken, done) {
-            done.resolve(Err(FlushError::Disconnected));
+        if let Some(done) = done {
+            done.resolve(Err(taken.map_or_else(FlushError::from, |()| FlushError::Disconnected)));
         }
         flushed
     }
@@ -332,13 +327,15 @@ impl Client {
     pub fn rtt(&self) -> Pending<Result<Duration, FlushError>> {
         let (done, measured) = pending(Err(FlushError::Closed));
         let (mut done, sent) = (Some(done), Instant::now());
-        // As above.
-        let _ = self.shared().command(|state| {
+        let taken = self.shared().command(|state| {
             state.bytes.extend_from_slice(encode::PING);
             let barrier = done.take().map(|done| Barrier::RoundTrip { sent, done });
             state.commands.extend(barrier.map(Command::Barrier));
             Ok(())
         });
+        if let (Err(refusal), Some(done)) = (taken, done) {
+            done.resolve(Err(refusal.into()));
+        }
         measured
     }
 
@@ -350,25 +347,23 @@ impl Client {
     /// # Errors
     /// [`CloseError`] if frames were left unwritten.
     pub fn drain(&self, timeout: Duration) -> Result<(), CloseError> {
-        let deadline = later(Instant::now(), timeout);
-        let drains = self.shared().command(|state| {
+        self.unless_driven_here(self.begin_drain(timeout))
+    }
+
+    /// As [`Client::drain`], as a future. It drains whether or not it is waited for.
+    pub fn begin_drain(&self, timeout: Duration) -> Pending<Result<(), CloseError>> {
+        let (shared, deadline) = (self.shared(), later(Instant::now(), timeout));
+        // Not taken, it is closed already.
+        shared.tell(|state| {
             state.commands.extend([Command::Drain { deadline }, Command::DrainNow]);
-            Ok(())
         });
-        match drains {
-            Ok(()) => self.wait_for_end(),
-            // It is closed already, or so full of commands that it can only be closed.
-            Err(_) => self.close(timeout),
-        }
+        shared.ended.wait()
     }
 
     /// Ends the connection to this server and makes another one, as after a loss: what was written and not confirmed may be lost.
     pub fn force_reconnect(&self) {
         // A closed connection is not made anew.
-        let _ = self.shared().command(|state| {
-            state.commands.push(Command::Reconnect);
-            Ok(())
-        });
+        self.shared().tell(|state| state.commands.push(Command::Reconnect));
     }
 
     /// The servers (one, or a list with commas between) to connect to from the next time on, instead of those there were, given or
@@ -382,10 +377,7 @@ impl Client {
             return Err(UrlError::NoHost);
         }
         // A closed connection needs no servers.
-        let _ = self.shared().command(|state| {
-            state.commands.push(Command::SetServers(urls));
-            Ok(())
-        });
+        self.shared().tell(|state| state.commands.push(Command::SetServers(urls)));
         Ok(())
     }
 
@@ -396,7 +388,12 @@ impl Client {
     }
 
     /// A new subject below this connection's inbox prefix, that nobody else can guess: to subscribe to, and to be answered on.
-    pub fn new_inbox(&self) -> Inbox {
+    pub fn new_inbox(&self) -> String {
+        self.inbox().subject(Token { slot: 0, epoch: 0 }).to_string()
+    }
+
+    /// For layers with a pending ring of their own: a new inbox below this connection's prefix, with a subject for every slot.
+    pub fn inbox(&self) -> Inbox {
         self.shared().new_inbox()
     }
 
@@ -407,21 +404,24 @@ impl Client {
     /// # Errors
     /// [`CloseError`] if frames were left unwritten.
     pub fn close(&self, timeout: Duration) -> Result<(), CloseError> {
+        self.unless_driven_here(self.begin_close(timeout))
+    }
+
+    /// As [`Client::close`], as a future. It closes whether or not it is waited for.
+    pub fn begin_close(&self, timeout: Duration) -> Pending<Result<(), CloseError>> {
         let shared = self.shared();
         shared.outbox.close(later(Instant::now(), timeout));
         shared.wake_now();
-        self.wait_for_end()
+        shared.ended.wait()
     }
 
-    fn wait_for_end(&self) -> Result<(), CloseError> {
+    /// Waits for the end; but where the connection is driven it would wait for itself.
+    fn unless_driven_here(&self, end: Pending<Result<(), CloseError>>) -> Result<(), CloseError> {
         let shared = self.shared();
         if shared.driver == Driver::Caller || shared.is_driven_here() {
             return Ok(());
         }
-        match shared.ended.wait() {
-            0 => Ok(()),
-            unwritten => Err(CloseError { unwritten }),
-        }
+        end.wait()
     }
 
     /// The latest INFO of the server; empty before the first connection.
@@ -560,7 +560,7 @@ impl Client {
     fn requests(&self) -> &Requests {
         self.handle.requests.get_or_init(|| {
             let window = self.limits().requests.min(Inbox::SLOTS / 2);
-            let requests = Requests::new(self.new_inbox(), window);
+            let requests = Requests::new(self.inbox(), window);
             let inbox = requests.inbox.filter();
             match self.subscription(&inbox).inbox_sink(requests.sink()) {
                 // The inbox lives as long as the connection, and must not keep it open.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use jetlane_proto::encode::HeaderLenError;
 use jetlane_proto::{ParseError, ServerError, SessionError, SubjectError};
 
+use crate::outbox::Refusal;
 use crate::{CredentialsError, TlsError, UrlError};
 
 /// Why no connection could be made.
@@ -230,9 +231,21 @@ pub enum FlushError {
     /// The connection was lost meanwhile; or before, and no flush was told of what may have been lost with it.
     #[error("the connection was lost before the server confirmed all that was published")]
     Disconnected,
+    /// 100 000 flushes, subscriptions and the like wait already: the connection is down, or stands still.
+    #[error("too many flushes and subscriptions wait: the connection is down, or stands still")]
+    TooMany,
     /// The connection was closed.
     #[error("the connection was closed before the server confirmed the flush")]
     Closed,
+}
+
+impl From<Refusal> for FlushError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Full => Self::TooMany,
+            Refusal::Closed => Self::Closed,
+        }
+    }
 }
 
 /// Why a request has no reply.
@@ -266,12 +279,26 @@ pub enum RequestError {
     Closed,
 }
 
-/// A close that did not get everything out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the connection was closed with {unwritten} bytes of queued frames unwritten")]
+/// A close that did not get everything out, or a drain that did not get everything in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+#[error("the connection was closed {}", if self.unwritten > 0 {
+    format!("with {} bytes of queued frames unwritten", self.unwritten)
+} else {
+    "before all messages that were still to come were read".into()
+})]
 pub struct CloseError {
     /// Bytes of frames that were queued and never written.
     pub unwritten: usize,
+    /// A drain's time was up before the last message had come and was read.
+    pub undrained: bool,
+}
+
+impl CloseError {
+    /// How it ended, in one of two ways.
+    pub(crate) fn into_result(self) -> Result<(), Self> {
+        if self == Self::default() { Ok(()) } else { Err(self) }
+    }
 }
 
 /// Why the reactor gave a connection up. Becomes a [`ConnectError`] on the first connect, and the reason of a reconnect later.

@@ -1,3 +1,5 @@
+use std::fmt;
+
 use jetlane_ring::Token;
 
 /// 32 digits that are all letters and numbers, so that a token is shifts and masks.
@@ -39,7 +41,7 @@ impl Inbox {
     /// How many slots have a subject. A ring behind an inbox must not be larger.
     pub const SLOTS: u32 = 1 << (5 * SLOT_DIGITS);
 
-    /// A new inbox with an id of its own.
+    /// A new inbox below the usual prefix, with an id of its own. [`crate::Client::inbox`] begins as its connection wants it.
     pub fn new() -> Self {
         Self::with_prefix("_INBOX")
     }
@@ -123,6 +125,12 @@ impl Inbox {
 impl Default for Inbox {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+impl fmt::Display for ReplySubject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&String::from_utf8_lossy(self.as_bytes()))
     }
 }
 

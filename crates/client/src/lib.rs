@@ -26,6 +26,7 @@
 
 mod arena;
 mod client;
+mod connecting;
 mod contain;
 mod credentials;
 mod error;
@@ -61,6 +62,7 @@ mod url;
 pub use arena::Arena;
 pub use bytes::Bytes;
 pub use client::Client;
+pub use connecting::Connecting;
 pub use contain::Containment;
 pub use credentials::CredentialsError;
 pub use error::{
@@ -75,6 +77,7 @@ pub use jetlane_proto::{
     AsSubject, Auth, Backoff, HeaderBlock, HeaderView, Headers, Limits, MalformedHeaders,
     ServerError, ServerInfo, StaticSubject, Subject, SubjectFilter,
 };
+pub use jetlane_ring::Token;
 pub use local::LocalClient;
 pub use message::{Message, MessageRef};
 pub use options::{AddressOrder, ConnectOptions, Idle};

@@ -45,8 +45,8 @@ pub struct LocalClient {
     reactor: Reactor,
     client: Client,
     waker: Waker,
-    /// Bytes left unwritten, once the connection is closed for good.
-    over: Option<usize>,
+    /// What was left undone, once the connection is closed for good.
+    over: Option<CloseError>,
 }
 
 impl LocalClient {
@@ -76,8 +76,8 @@ impl LocalClient {
     pub fn turn(&mut self, timeout: Duration) -> State {
         if self.over.is_none() {
             self.client.shared().driven_here();
-            if let Turn::Over { unwritten } = self.reactor.turn(timeout.min(LONGEST_SLEEP)) {
-                self.ended(unwritten);
+            if let Turn::Over(undone) = self.reactor.turn(timeout.min(LONGEST_SLEEP)) {
+                self.ended(undone);
             }
         }
         self.client.state()
@@ -154,16 +154,15 @@ impl LocalClient {
         self.client.close(timeout)?;
         loop {
             match self.over {
-                Some(0) => return Ok(()),
-                Some(unwritten) => return Err(CloseError { unwritten }),
+                Some(undone) => return undone.into_result(),
                 None => self.turn(LONGEST_SLEEP),
             };
         }
     }
 
-    fn ended(&mut self, unwritten: usize) {
-        self.over = Some(unwritten);
-        self.client.shared().ended.tell(unwritten);
+    fn ended(&mut self, undone: CloseError) {
+        self.over = Some(undone);
+        self.client.shared().ended.tell(undone);
     }
 }
 
@@ -173,7 +172,7 @@ impl Drop for LocalClient {
         self.turn(Duration::ZERO);
         if self.over.is_none() {
             self.reactor.end(CloseReason::ConnectionClosed);
-            self.ended(0);
+            self.ended(CloseError::default());
         }
     }
 }

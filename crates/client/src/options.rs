@@ -10,7 +10,7 @@ use jetlane_proto::{Auth, Backoff, Limits, SessionConfig};
 
 use crate::credentials::{BoxError, Credentials};
 use crate::event::Callback;
-use crate::{Client, ConnectError, Event, LocalClient, ServerUrl, Tls};
+use crate::{Client, ConnectError, Connecting, Event, LocalClient, ServerUrl, Tls};
 
 /// How to connect. Every setting has a default; see each method.
 ///
@@ -399,7 +399,28 @@ impl ConnectOptions {
     /// # Errors
     /// [`ConnectError`] says why not, of the last server that was tried. Nothing is left behind then.
     pub fn connect(self, url: &str) -> Result<Client, ConnectError> {
-        Client::connect_with(url, self)
+        self.begin_connect(url).wait()
+    }
+
+    /// As [`ConnectOptions::connect`], as a future.
+    ///
+    /// ```
+    /// use jetlane_client::ConnectOptions;
+    /// # let server = jetlane_testkit::Server::start()?;
+    /// # let url = &server.url();
+    /// # let second = std::time::Duration::from_secs(1);
+    ///
+    /// # pollster::block_on(async {
+    /// let client = ConnectOptions::new().begin_connect(url).await?;
+    /// client.publish("greet.world", b"hello")?;
+    /// client.flush().await?;
+    /// client.begin_close(second).await?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn begin_connect(self, url: &str) -> Connecting {
+        Connecting::begin(url, self)
     }
 
     /// Connects without a thread: the caller drives the connection. See [`LocalClient`].

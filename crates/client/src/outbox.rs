@@ -182,7 +182,18 @@ impl Outbox {
         true
     }
 
-    /// Appends a command with its frames. There are few, and small: only their number is bounded.
+    /// Appends a command however many wait, with its frames: for those that nobody makes many of, and that must not get lost.
+    /// False if nothing is accepted any more.
+    pub(crate) fn tell(&self, append: impl FnOnce(&mut OutboxState)) -> bool {
+        let mut state = self.state.lock();
+        let is_open = state.closing.is_none();
+        if is_open {
+            append(&mut state);
+        }
+        is_open
+    }
+
+    /// Appends a command with its frames, unless too many wait. They are small: only their number is bounded.
     pub(crate) fn command<R>(
         &self,
         make: impl FnOnce(&mut OutboxState) -> Result<R, Refusal>,

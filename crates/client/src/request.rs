@@ -201,9 +201,12 @@ impl Sink for ReplySink {
         }
     }
 
+    fn denied(&mut self) {
+        self.asked.inbox_denied.store(true, Relaxed);
+    }
+
     fn closed(&mut self, reason: CloseReason) {
         let denied = reason == CloseReason::Denied;
-        self.asked.inbox_denied.store(denied, Relaxed);
         let inbox = self.inbox;
         let error = || match denied {
             true => Err(RequestError::Denied { subject: inbox.filter() }),

@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 
 use futures_core::Stream;
 use jetlane_proto::encode;
-use jetlane_ring::Token;
 
 use crate::queue::{Bounds, Overflow, QueueReader, QueueSink, queue};
 use crate::sink::{CloseReason, Out, Sink, Unsent};
@@ -81,8 +80,8 @@ impl<'a> RequestMany<'a> {
         let Self { client, subject, payload, total, stall, most, sentinel } = self;
         let subject = subject.as_subject().map_err(PublishError::from)?;
         client.check_size(payload.len()).map_err(RequestError::from)?;
-        let inbox = client.new_inbox().subject(Token { slot: 0, epoch: 0 });
-        let reply = std::str::from_utf8(inbox.as_bytes()).unwrap_or_default();
+        let inbox = client.new_inbox();
+        let reply = inbox.as_str();
         let limits = client.limits();
         let bounds = Bounds {
             messages: limits.subscription_messages,

@@ -1,19 +1,21 @@
 // What the handles and the reactor of one connection share.
 
+use std::mem;
 use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use jetlane_proto::{Limits, ServerInfo};
 use jetlane_ring::WakeGate;
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Mutex;
 
 use crate::contain::contain;
 use crate::event::EventHub;
 use crate::options::ConnectOptions;
 use crate::outbox::{Command, Outbox, OutboxState, Refusal};
+use crate::pending::{Pending, Resolver, pending};
 use crate::stats::Counters;
-use crate::{Event, Inbox};
+use crate::{CloseError, Event, Inbox};
 
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -47,29 +49,50 @@ pub(crate) enum Driver {
     Caller,
 }
 
+/// How a connection was closed.
+type Closed = Result<(), CloseError>;
+
 /// Whether the reactor has ended, and how.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Ended {
-    /// Bytes left unwritten, once it has ended.
-    unwritten: Mutex<Option<usize>>,
-    signal: Condvar,
+    state: Mutex<EndState>,
+}
+
+#[derive(Debug)]
+enum EndState {
+    /// Not yet; these wait for it.
+    Awaited(Vec<Resolver<Closed>>),
+    Over(Closed),
 }
 
 impl Ended {
-    pub(crate) fn tell(&self, unwritten: usize) {
-        *self.unwritten.lock() = Some(unwritten);
-        self.signal.notify_all();
+    fn new() -> Self {
+        Self { state: Mutex::new(EndState::Awaited(Vec::new())) }
     }
 
-    /// Sleeps until it has ended, and says how many bytes it left unwritten.
-    pub(crate) fn wait(&self) -> usize {
-        let mut unwritten = self.unwritten.lock();
-        loop {
-            match *unwritten {
-                Some(unwritten) => return unwritten,
-                None => self.signal.wait(&mut unwritten),
-            }
+    /// It has ended, and left that undone.
+    pub(crate) fn tell(&self, undone: CloseError) {
+        let closed = undone.into_result();
+        let before = mem::replace(&mut *self.state.lock(), EndState::Over(closed));
+        if let EndState::Awaited(waiting) = before {
+            waiting.into_iter().for_each(|waiting| waiting.resolve(closed));
         }
+    }
+
+    /// Comes when it has ended.
+    pub(crate) fn wait(&self) -> Pending<Closed> {
+        // Only a `LocalClient` that was forgotten never ends.
+        let (resolver, ended) =
+            pending(Err(CloseError { undrained: true, ..CloseError::default() }));
+        let over = match &mut *self.state.lock() {
+            EndState::Over(closed) => *closed,
+            EndState::Awaited(waiting) => {
+                waiting.push(resolver);
+                return ended;
+            }
+        };
+        resolver.resolve(over);
+        ended
     }
 }
 
@@ -89,7 +112,7 @@ impl Shared {
             driver,
             blocking: AtomicUsize::new(0),
             driven_by: AtomicUsize::new(0),
-            ended: Ended::default(),
+            ended: Ended::new(),
         }
     }
 
@@ -118,7 +141,7 @@ impl Shared {
         let _ = self.waker.wake();
     }
 
-    /// Appends a command and wakes the reactor.
+    /// Appends a command that a user asked for, unless too many wait, and wakes the reactor.
     pub(crate) fn command<R>(
         &self,
         make: impl FnOnce(&mut OutboxState) -> Result<R, Refusal>,
@@ -128,14 +151,19 @@ impl Shared {
         Ok(result)
     }
 
+    /// Appends a command however many wait, and wakes the reactor. False if it takes none any more.
+    pub(crate) fn tell(&self, append: impl FnOnce(&mut OutboxState)) -> bool {
+        let taken = self.outbox.tell(append);
+        if taken {
+            self.wake();
+        }
+        taken
+    }
+
     /// Has the reactor end its turn, if it sleeps in one, and begin another.
     pub(crate) fn end_turn(&self) {
-        let taken = self.command(|state| {
-            state.commands.push(Command::EndTurn);
-            Ok(())
-        });
         // One that closes takes no commands, and may sleep all the same.
-        if taken.is_err() {
+        if !self.tell(|state| state.commands.push(Command::EndTurn)) {
             self.wake_now();
         }
     }
@@ -143,10 +171,7 @@ impl Shared {
     /// Asks the reactor to call the sink of `sid`.
     pub(crate) fn nudge(&self, sid: u64) {
         // A closed connection has no sinks left to nudge.
-        let _ = self.command(|state| {
-            state.commands.push(Command::Nudge { sid });
-            Ok(())
-        });
+        self.tell(|state| state.commands.push(Command::Nudge { sid }));
     }
 
     /// A new inbox of this connection.

@@ -70,6 +70,10 @@ pub trait Sink: Any + Send {
         true
     }
 
+    /// The server does not permit the subscription: [`Sink::closed`] follows. Between the two the outbox is locked once, so what an
+    /// encoder has claimed before is seen in `closed`, and an encoder that runs later sees what is written down here.
+    fn denied(&mut self) {}
+
     /// The subscription is over; no messages come after this.
     fn closed(&mut self, reason: CloseReason) {
         let _ = reason;

@@ -4,11 +4,14 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum State {
+    /// The first connection does not stand yet. What is published is queued, up to `Limits::reconnect_bytes`.
+    Connecting,
     /// The server is there.
     Connected,
-    /// There is no connection: it was lost, or the first one does not stand yet. What is published is queued, up to
-    /// `Limits::reconnect_bytes`.
+    /// The connection was lost, and another one is tried. What is published is queued, as above.
     Reconnecting,
+    /// It is being drained, and closed then: see [`crate::Client::drain`].
+    Draining,
     /// Closed for good.
     Closed,
 }
@@ -74,17 +77,21 @@ impl Counters {
 
     pub(crate) fn state(&self) -> State {
         match self.state.load(Ordering::Acquire) {
-            0 => State::Reconnecting,
+            0 => State::Connecting,
             1 => State::Connected,
+            2 => State::Reconnecting,
+            3 => State::Draining,
             _ => State::Closed,
         }
     }
 
     pub(crate) fn set_state(&self, state: State) {
         let code = match state {
-            State::Reconnecting => 0,
+            State::Connecting => 0,
             State::Connected => 1,
-            State::Closed => 2,
+            State::Reconnecting => 2,
+            State::Draining => 3,
+            State::Closed => 4,
         };
         self.state.store(code, Ordering::Release);
     }

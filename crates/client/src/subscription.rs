@@ -91,10 +91,9 @@ impl Subscription {
     pub fn unsubscribe_after(&self, most: u64) {
         let sid = self.sid();
         // A closed connection has ended all its subscriptions.
-        let _ = self.handle.shared.command(|state| {
+        self.handle.shared.tell(|state| {
             encode::unsubscribe_after(&mut state.bytes, sid, most);
             state.commands.push(Command::UnsubscribeAfter { sid, most });
-            Ok(())
         });
     }
 
@@ -102,11 +101,10 @@ impl Subscription {
     pub fn drain(&self) {
         let sid = self.sid();
         // As above.
-        let _ = self.handle.shared.command(|state| {
+        self.handle.shared.tell(|state| {
             encode::unsubscribe(&mut state.bytes, sid);
             state.bytes.extend_from_slice(encode::PING);
             state.commands.push(Command::Barrier(Barrier::Drained { sid }));
-            Ok(())
         });
     }
 
@@ -196,10 +194,9 @@ impl Drop for SinkHandle {
         }
         let sid = self.sid;
         // A closed connection has ended all its subscriptions.
-        let _ = self.shared.command(|state| {
+        self.shared.tell(|state| {
             encode::unsubscribe(&mut state.bytes, sid);
             state.commands.push(Command::Unsubscribe { sid });
-            Ok(())
         });
     }
 }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use jetlane::client::{Headers, Inbox};
+use jetlane::client::Headers;
 use jetlane::jetstream::Delivery;
 
 use super::consume::{CONSUMER, all_acknowledged, make_consumer, other_size};
@@ -20,7 +20,7 @@ pub(super) fn run(setup: &Setup) -> Result<Line> {
     make_consumer(setup, &js, ConsumeWork::Each)?;
     let next = format!("$JS.API.CONSUMER.MSG.NEXT.{STREAM}.{CONSUMER}");
     // One subscription for all fetches: each new one would flush the server's caches.
-    let inbox = Inbox::new();
+    let inbox = client.inbox();
     let mut messages = client.subscribe(&inbox.filter())?;
     client.flush().wait()?;
     let reply = inbox.filter().replace('*', "1");

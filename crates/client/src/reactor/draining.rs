@@ -49,8 +49,10 @@ impl Reactor {
             self.begin_drain();
         }
         let Some(Drain { deadline, stage }) = self.drain else { return };
-        if (stage == DrainStage::AllCame && self.routes.are_read_out()) || self.now >= deadline {
+        let is_read_out = stage == DrainStage::AllCame && self.routes.are_read_out();
+        if is_read_out || self.now >= deadline {
             self.drain = None;
+            self.undrained = !is_read_out;
             self.shared.outbox.close(deadline);
         }
     }

@@ -64,6 +64,7 @@ pub(crate) fn make(
         moving: None,
         leaving: None,
         drain: None,
+        undrained: false,
         routes: Routes::default(),
         backlog: Backlog::default(),
         barriers: Vec::new(),

@@ -38,7 +38,7 @@ use crate::shared::Shared;
 use crate::sink::{CloseReason, Out, Unsent, keep_publishes};
 use crate::stats::{Counters, State, count};
 use crate::tls;
-use crate::{ConnectError, CredentialsError, Event, FlushError, ServerUrl};
+use crate::{CloseError, ConnectError, CredentialsError, Event, FlushError, ServerUrl};
 
 pub(crate) use barrier::Barrier;
 use dial::Search;
@@ -82,6 +82,8 @@ pub(crate) struct Reactor {
     leaving: Option<Leaving>,
     /// The drain of the connection, while there is one.
     drain: Option<Drain>,
+    /// The time for it was up before it had come to its end.
+    undrained: bool,
     routes: Routes,
     /// Publishes that a lost connection left unwritten; sent first on the next one.
     backlog: Backlog,
@@ -113,10 +115,8 @@ enum Intake {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Turn {
     Again,
-    /// The connection is closed for good, with this many bytes unwritten.
-    Over {
-        unwritten: usize,
-    },
+    /// The connection is closed for good, and left that undone.
+    Over(CloseError),
 }
 
 impl Reactor {
@@ -216,6 +216,7 @@ impl Reactor {
             Command::Drain { deadline } => {
                 let drain = self.drain.get_or_insert(Drain { deadline, stage: DrainStage::Waits });
                 drain.deadline = drain.deadline.min(deadline);
+                self.shared.counters.set_state(State::Draining);
             }
             Command::DrainNow => {
                 if let Some(drain) = self.drain.as_mut().filter(|it| it.stage == DrainStage::Waits)
@@ -356,7 +357,8 @@ impl Reactor {
     /// The server complained of something, and went on.
     fn on_complaints(&mut self, errors: Vec<jetlane_proto::ServerError>) {
         for error in errors {
-            self.routes.complained(&error);
+            let outbox = &self.shared.outbox;
+            self.routes.complained(&error, || drop(outbox.lock()));
             self.shared.tell_error(&error.to_string());
             self.shared.emit(&Event::ServerError(error));
         }
@@ -385,7 +387,7 @@ impl Reactor {
         let server = link.server.to_string();
         self.addresses.clear();
         self.telling = None;
-        self.shared.counters.set_state(State::Connected);
+        self.tell_state(State::Connected);
         let event = match mem::replace(&mut self.was_connected, true) {
             false => Event::Connected { server },
             true => {
@@ -503,7 +505,13 @@ impl Reactor {
             return None;
         }
         self.end(CloseReason::ConnectionClosed);
-        Some(Turn::Over { unwritten })
+        Some(Turn::Over(CloseError { unwritten, undrained: self.undrained }))
+    }
+
+    /// The connection stands, or does not; but while it is drained that is what matters.
+    fn tell_state(&self, state: State) {
+        let state = if self.drain.is_some() { State::Draining } else { state };
+        self.shared.counters.set_state(state);
     }
 
     /// Ends all that waits.

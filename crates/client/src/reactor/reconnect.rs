@@ -124,7 +124,7 @@ impl Reactor {
     /// Settles what died with a connection that stood. While the outbox is locked nobody can publish, so what is in it or
     /// in the backlog now is exactly what will still be sent.
     fn disconnect(&mut self, link: &mut Link) {
-        self.shared.counters.set_state(State::Reconnecting);
+        self.tell_state(State::Reconnecting);
         let untold = link.session.has_untold(Barrier::is_flush);
         let mut broken: Vec<Barrier> = link.session.take_flushes().collect();
         {

@@ -235,17 +235,19 @@ impl Routes {
     }
 
     /// The server has complained: ends the subscription that it does not permit, or tells all sinks of the publish.
-    pub(crate) fn complained(&mut self, error: &ServerError) {
+    /// `wait_for_encoders` returns when no encoder is at work that began before.
+    pub(crate) fn complained(&mut self, error: &ServerError, wait_for_encoders: impl FnOnce()) {
         match error {
             ServerError::SubscribePermission { subject, queue } => {
                 let queue = queue.as_deref().unwrap_or_default();
-                let denied: Vec<_> = self
-                    .table
-                    .iter()
-                    .flatten()
-                    .filter(|route| route.filter.as_str() == subject && *route.group == *queue)
-                    .map(|route| route.sid)
-                    .collect();
+                let mut denied = Vec::new();
+                for route in self.table.iter_mut().flatten() {
+                    if route.filter.as_str() == subject && *route.group == *queue {
+                        route.sink.denied();
+                        denied.push(route.sid);
+                    }
+                }
+                wait_for_encoders();
                 denied.into_iter().for_each(|sid| self.finish(sid, CloseReason::Denied));
             }
             ServerError::PublishPermission { subject } => {

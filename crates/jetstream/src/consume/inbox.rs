@@ -28,10 +28,10 @@ pub(super) enum Mail {
 const QUESTION: u8 = b'I';
 
 impl PullInbox {
-    pub(super) fn new(stream: &str, consumer: &str) -> Self {
+    pub(super) fn new(inbox: Inbox, stream: &str, consumer: &str) -> Self {
         let next_subject = format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}").into_bytes();
         let info_subject = format!("$JS.API.CONSUMER.INFO.{stream}.{consumer}").into_bytes();
-        Self { inbox: Inbox::new(), next_subject, info_subject }
+        Self { inbox, next_subject, info_subject }
     }
 
     pub(super) fn filter(&self) -> String {
@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn statuses_and_answers_are_told_apart() {
-        let inbox = PullInbox::new("S", "C");
+        let inbox = PullInbox::new(Inbox::new(), "S", "C");
         let mut subject = Vec::new();
         inbox.status_subject(17, &mut subject);
         assert_eq!(inbox.mail(&subject), Some(Mail::Status(17)));

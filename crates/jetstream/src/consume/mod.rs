@@ -238,7 +238,7 @@ impl Consume {
             (Settlement::Each, Order::OfStream) => Guard::Order,
             _ => Guard::Nothing,
         };
-        let inbox = PullInbox::new(&consumer.stream_name, &consumer.name);
+        let inbox = PullInbox::new(client.inbox(), &consumer.stream_name, &consumer.name);
         let filter = inbox.filter();
         let table = HeldTable::new(settlement, pull.messages);
         let sink = PullSink::new(inbox, pull, table, guard, Arc::clone(&queue), taker);

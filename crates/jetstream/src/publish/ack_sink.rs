@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use jetlane_client::proto::jetstream::{PubAck, PubAckError};
@@ -21,11 +22,17 @@ pub(super) struct AckSink {
     ring: Arc<PendingRing<Outcome>>,
     completer: Completer<Outcome>,
     ticks: Ticks,
+    denied: Arc<AtomicBool>,
 }
 
 impl AckSink {
-    pub(super) fn new(inbox: Inbox, ring: Arc<PendingRing<Outcome>>) -> Self {
-        Self { inbox, completer: ring.completer(), ring, ticks: Ticks::new(TICK) }
+    /// `denied` is set when the server does not permit the inbox, so that no acks can come.
+    pub(super) fn new(
+        inbox: Inbox,
+        ring: Arc<PendingRing<Outcome>>,
+        denied: Arc<AtomicBool>,
+    ) -> Self {
+        Self { inbox, completer: ring.completer(), ring, ticks: Ticks::new(TICK), denied }
     }
 }
 
@@ -71,8 +78,16 @@ impl Sink for AckSink {
         self.ring.in_flight() == 0
     }
 
-    fn closed(&mut self, _: CloseReason) {
-        self.completer.fail_where(|_| true, || Err(NotStored::Unknown(Unknown::Closed)));
+    fn denied(&mut self) {
+        self.denied.store(true, Relaxed);
+    }
+
+    fn closed(&mut self, reason: CloseReason) {
+        let why = match reason {
+            CloseReason::Denied => Unknown::Denied,
+            _ => Unknown::Closed,
+        };
+        self.completer.fail_where(|_| true, || Err(NotStored::Unknown(why)));
         self.completer.flush();
     }
 }

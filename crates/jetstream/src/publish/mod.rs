@@ -5,6 +5,7 @@ mod outcome;
 mod ticket;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use jetlane_client::proto::{SubjectError, encode};
@@ -31,6 +32,13 @@ pub enum PublishError {
         /// The limit.
         limit: u32,
     },
+    /// The server does not permit this user to subscribe to the inbox that acks go to. The operator's to change, or the
+    /// inbox prefix ([`jetlane_client::ConnectOptions::inbox_prefix`]).
+    #[error("acks can not come: this user may not subscribe to {inbox:?}")]
+    Denied {
+        /// The inbox.
+        inbox: String,
+    },
     /// As many tickets as `Limits::tickets` exist whose outcome nobody has taken. The caller's fault.
     #[error("{limit} tickets exist, the limit: wait for tickets, or drop them")]
     Tickets {
@@ -47,6 +55,7 @@ impl From<SubjectError> for PublishError {
 
 /// Why an encoder put nothing into the outbox.
 enum Refused {
+    Denied,
     Full(Full),
     Client(jetlane_client::PublishError),
 }
@@ -55,6 +64,8 @@ enum Refused {
 pub(crate) struct Publisher {
     ring: Arc<PendingRing<Outcome>>,
     inbox: Inbox,
+    /// No acks can come: the server does not permit the inbox.
+    denied: Arc<AtomicBool>,
     patience: u32,
 }
 
@@ -63,10 +74,12 @@ impl Publisher {
         let limits = client.limits();
         let (capacity, window) = (limits.tickets.min(Inbox::SLOTS), limits.pending_acks);
         let ring = PendingRing::new(RingConfig { capacity, window });
-        let inbox = Inbox::new();
+        let inbox = client.inbox();
         // The inbox lives as long as the connection: tickets may outlive whoever published.
-        client.subscription(&inbox.filter()).sink(AckSink::new(inbox, Arc::clone(&ring)))?.forget();
-        Ok(Self { ring, inbox, patience: patience(timeout) })
+        let denied = Arc::<AtomicBool>::default();
+        let sink = AckSink::new(inbox, Arc::clone(&ring), Arc::clone(&denied));
+        client.subscription(&inbox.filter()).sink(sink)?.forget();
+        Ok(Self { ring, inbox, denied, patience: patience(timeout) })
     }
 
     pub(crate) fn pending(&self) -> u32 {
@@ -150,6 +163,10 @@ impl Publisher {
         out: &mut Vec<u8>,
         encode: &mut impl FnMut(&mut Vec<u8>, &[u8]) -> Result<(), jetlane_client::PublishError>,
     ) -> Result<Ticket, Refused> {
+        // Nobody would end the claim. Under the outbox's lock this is as new as the claims that were ended then are old.
+        if self.denied.load(Relaxed) {
+            return Err(Refused::Denied);
+        }
         let claim = self.ring.claim(self.patience).map_err(Refused::Full)?;
         let reply = self.inbox.subject(claim.token());
         encode(out, reply.as_bytes()).map_err(Refused::Client)?;
@@ -185,6 +202,9 @@ impl Publisher {
             }
             SubmitError::Encode(Refused::Full(Full::Tickets)) => {
                 PublishError::Tickets { limit: limits.tickets }
+            }
+            SubmitError::Encode(Refused::Denied) => {
+                PublishError::Denied { inbox: self.inbox.filter() }
             }
             SubmitError::Encode(Refused::Client(error)) => error.into(),
             SubmitError::Full => jetlane_client::PublishError::Full.into(),

@@ -48,6 +48,10 @@ pub enum Unknown {
     /// The connection was lost after the message was written and before its ack came.
     #[error("the connection was lost before its ack came")]
     Disconnected,
+    /// The server does not permit this user to subscribe to the inbox that the ack goes to. The operator's to change, or the
+    /// inbox prefix ([`jetlane_client::ConnectOptions::inbox_prefix`]).
+    #[error("this user may not subscribe to the inbox that the ack goes to")]
+    Denied,
     /// The connection was closed before its ack came.
     #[error("the connection was closed before its ack came")]
     Closed,
