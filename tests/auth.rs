@@ -280,9 +280,13 @@ fn a_user_who_is_removed_is_refused_twice_and_then_the_connection_is_closed() {
     // The server ends the connection without a word, and speaks when asked again.
     next_loss(&mut events);
     says(&next_failure(&mut events), "authorization violation");
-    says(&next_failure(&mut events), "authorization violation");
+    let said = event(&mut events, "the second refusal", |event| match event {
+        Event::ConnectFailed { said, .. } => Some(said.clone()),
+        _ => None,
+    });
+    assert_eq!(said, Some(ServerError::AuthorizationViolation));
     event(&mut events, "it is closed", |event| (*event == Event::Closed).then_some(()));
-    assert!(waiting.next_timeout(DEADLINE).is_none() && waiting.end().is_some());
+    assert!(waiting.next_timeout(DEADLINE).is_none() && waiting.close_reason().is_some());
     assert_eq!(client.state(), State::Closed);
     says(&client.last_error().unwrap(), "authorization violation");
 }

@@ -113,7 +113,7 @@ fn the_death_of_the_loop_is_told_to_everybody_who_waits() {
         let _ = flush.wait();
         for subscription in &mut waiting {
             assert!(subscription.next_timeout(DEADLINE).is_none(), "{when:?}");
-            assert!(subscription.end().is_some(), "{when:?}");
+            assert!(subscription.close_reason().is_some(), "{when:?}");
         }
         while events.next_timeout(DEADLINE).is_some() {}
         ends(&client);
@@ -276,7 +276,7 @@ fn a_drain_brings_everything_in_and_out_and_then_closes() {
     assert_eq!(queued.by_ref().count(), COUNT, "all that the server had came");
     assert_eq!(blocked.join().unwrap(), COUNT);
     assert_eq!(drained.join().unwrap(), Ok(()));
-    assert_eq!(queued.end(), Some(CloseReason::Drained));
+    assert_eq!(queued.close_reason(), Some(CloseReason::Drained));
     assert_eq!(client.state(), State::Closed);
     for n in 0..COUNT {
         let message = out.next_timeout(DEADLINE).expect("all that was published goes out");
@@ -348,7 +348,7 @@ fn a_flush_behind_a_drain_does_not_end_it_before_the_last_message() {
     let (inner, (tell, flushed)) = (client.clone(), mpsc::channel());
     let reader = std::thread::spawn(move || {
         let last = all.next_timeout(DEADLINE).map(|message| message.payload().to_vec());
-        (last, all.next_timeout(DEADLINE).is_none(), all.end())
+        (last, all.next_timeout(DEADLINE).is_none(), all.close_reason())
     });
     let nudge = client.subscription("nudge").sink(InTurn(Some(Box::new(move || {
         inner.drain(DEADLINE).unwrap();
@@ -388,7 +388,7 @@ fn a_drained_subscription_ends_behind_its_last_message_also_when_the_connection_
     (0..100).for_each(|_| client.publish("a", "x").unwrap());
     all.drain();
     assert_eq!(all.by_ref().count(), 100);
-    assert_eq!(all.end(), Some(CloseReason::Drained));
+    assert_eq!(all.close_reason(), Some(CloseReason::Drained));
     client.publish("a", "nobody's").unwrap();
     client.flush().wait().unwrap();
     // Made and drained while the socket stands still, which ends with the connection.
@@ -399,7 +399,7 @@ fn a_drained_subscription_ends_behind_its_last_message_also_when_the_connection_
     server.kill();
     server.restart().unwrap();
     assert!(late.next_timeout(DEADLINE).is_none());
-    assert_eq!(late.end(), Some(CloseReason::Drained));
+    assert_eq!(late.close_reason(), Some(CloseReason::Drained));
     println!(
         "D8: a subscription drained: 100 of 100; one drained as its connection is lost: ended"
     );

@@ -375,7 +375,7 @@ fn nobody_gets_more_messages_than_asked_for_also_across_a_reconnect() {
     let mut limited = client.subscribe("a").unwrap();
     limited.unsubscribe_after(most);
     let received = std::iter::from_fn(|| limited.next_timeout(DEADLINE)).count() as u64;
-    assert_eq!(limited.end(), Some(CloseReason::Complete));
+    assert_eq!(limited.close_reason(), Some(CloseReason::Complete));
     eventually("a flush", || client.flush().wait().ok());
     client.close(DEADLINE).unwrap();
     let asked = serving.join().unwrap();
@@ -420,7 +420,7 @@ fn a_limit_below_what_has_come_ends_a_subscription_also_while_reconnecting() {
     assert_eq!(serving.join().unwrap(), "SUB b 2", "the other one is restored, and only that");
     let mut all = limited.lock().unwrap().take().unwrap();
     assert!(all.next_timeout(DEADLINE).is_none());
-    assert_eq!(all.end(), Some(CloseReason::Complete));
-    assert!(other.try_next().is_none() && other.end().is_none());
+    assert_eq!(all.close_reason(), Some(CloseReason::Complete));
+    assert!(other.try_next().is_none() && other.close_reason().is_none());
     println!("P7: a limit below what has come, given while reconnecting: it ended");
 }

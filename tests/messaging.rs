@@ -46,8 +46,18 @@ fn a_request_is_answered_and_its_headers_arrive() {
     let request = client.request_with("ask", &headers, "?", DEADLINE).unwrap();
     let asked = requests.next_timeout(DEADLINE).unwrap();
     assert_eq!(asked.headers().unwrap().get("A"), Some(&b"1"[..]));
-    client.respond(&asked, "!").unwrap();
-    assert_eq!(request.wait().unwrap().payload(), b"!");
+    client.respond_with(&asked, &headers, "!").unwrap();
+    let reply = request.wait().unwrap();
+    assert_eq!(reply.payload(), b"!");
+    assert_eq!(reply.headers().unwrap().get("A"), Some(&b"1"[..]));
+    let inbox = client.new_inbox();
+    let mut answers = client.subscribe(&inbox).unwrap();
+    client.publish_with_reply("ask", &*inbox, "?").unwrap();
+    client.respond(&requests.next_timeout(DEADLINE).unwrap(), "!!").unwrap();
+    assert_eq!(answers.next_timeout(DEADLINE).unwrap().payload(), b"!!");
+    let long = "x".repeat(2500);
+    let error = client.publish_with_reply(&*long, &*long, "").unwrap_err();
+    assert!(matches!(error, PublishError::Subject(_)), "{error}");
     client.publish("ask", "no answer wanted").unwrap();
     let plain = requests.next_timeout(DEADLINE).unwrap();
     assert_eq!(client.respond(&plain, "!"), Err(PublishError::NoReply));
@@ -89,17 +99,17 @@ fn many_answers_end_by_count_stall_sentinel_time_or_nobody() {
 
     let mut by_count = client.request_many("three", b"").max_messages(2).send().unwrap();
     assert_eq!(payloads(by_count.by_ref()), ["a", "b"]);
-    assert_eq!(by_count.end(), Some(CloseReason::Complete));
+    assert_eq!(by_count.close_reason(), Some(CloseReason::Complete));
 
     let mut by_sentinel = client.request_many("ended", b"").until_empty().send().unwrap();
     assert_eq!(payloads(by_sentinel.by_ref()), ["a", "b"]);
-    assert_eq!(by_sentinel.end(), Some(CloseReason::Complete));
+    assert_eq!(by_sentinel.close_reason(), Some(CloseReason::Complete));
 
     let started = Instant::now();
     let mut by_stall =
         client.request_many("three", b"").stall(ms(50)).timeout(DEADLINE).send().unwrap();
     assert_eq!(payloads(by_stall.by_ref()), ["a", "b", "c"]);
-    assert_eq!(by_stall.end(), Some(CloseReason::Complete));
+    assert_eq!(by_stall.close_reason(), Some(CloseReason::Complete));
     assert!(started.elapsed() >= ms(50) && started.elapsed() < DEADLINE);
 
     let mut by_time =
@@ -107,11 +117,11 @@ fn many_answers_end_by_count_stall_sentinel_time_or_nobody() {
     let started = Instant::now();
     assert!(by_time.next().is_none(), "the first answer has all the time there is");
     assert!(started.elapsed() >= ms(60));
-    assert_eq!(by_time.end(), Some(CloseReason::TimedOut));
+    assert_eq!(by_time.close_reason(), Some(CloseReason::TimedOut));
 
     let mut nobody = client.request_many("nobody", b"").send().unwrap();
     assert!(nobody.next().is_none());
-    assert_eq!(nobody.end(), Some(CloseReason::NoResponders));
+    assert_eq!(nobody.close_reason(), Some(CloseReason::NoResponders));
 }
 
 #[test]
@@ -123,12 +133,12 @@ fn many_answers_end_with_the_connection_they_were_asked_on() {
     client.flush().wait().unwrap();
     server.kill();
     assert!(asked.next().is_none());
-    assert_eq!(asked.end(), Some(CloseReason::Disconnected));
+    assert_eq!(asked.close_reason(), Some(CloseReason::Disconnected));
     server.restart().unwrap();
     let mut closed = client.request_many("silent", b"").timeout(DEADLINE).send().unwrap();
     client.close(DEADLINE).unwrap();
     assert!(closed.next().is_none());
-    assert_eq!(closed.end(), Some(CloseReason::ConnectionClosed));
+    assert_eq!(closed.close_reason(), Some(CloseReason::ConnectionClosed));
 }
 
 #[test]
@@ -205,7 +215,7 @@ fn a_subscription_ends_after_as_many_messages_as_it_asked_for_also_over_a_reconn
     }
     let expected: Vec<_> = (0..10).map(|n| n.to_string()).collect();
     assert_eq!(payloads(some.by_ref()), expected);
-    assert_eq!(some.end(), Some(CloseReason::Complete));
+    assert_eq!(some.close_reason(), Some(CloseReason::Complete));
     assert_eq!(payloads(later), expected[..8]);
     client.flush().wait().unwrap();
     let received = client.stats().messages_in;
@@ -228,7 +238,7 @@ fn a_drained_subscription_brings_all_that_was_published_before() {
         assert_eq!(message.payload(), n.to_string().as_bytes());
         count += 1;
     }
-    assert_eq!((count, drained.end()), (10_000, Some(CloseReason::Drained)));
+    assert_eq!((count, drained.close_reason()), (10_000, Some(CloseReason::Drained)));
     client.publish("d", "late").unwrap();
     client.flush().wait().unwrap();
     assert_eq!(client.state(), jetlane_client::State::Connected);
@@ -253,7 +263,7 @@ fn a_drained_connection_reads_everything_answers_it_and_then_closes() {
                 client.publish("answers", message.payload()).unwrap();
                 done += 1;
             }
-            (done, work.end())
+            (done, work.close_reason())
         })
     };
     client.drain(DEADLINE).unwrap();
@@ -272,7 +282,8 @@ fn a_drain_that_nobody_reads_ends_by_its_deadline() {
     client.publish("u", "x").unwrap();
     client.flush().wait().unwrap();
     let started = Instant::now();
-    client.drain(Duration::from_millis(100)).unwrap();
+    let drained = client.drain(Duration::from_millis(200)).unwrap_err();
+    assert!(drained.undrained, "{drained}");
     assert!(started.elapsed() >= Duration::from_millis(90) && started.elapsed() < DEADLINE);
 }
 

@@ -82,7 +82,7 @@ fn a_subscription_that_is_not_permitted_ends_and_no_other() {
         let mut events = client.events();
         let mut subscription = client.subscription(&subject).queue_group(group).queued().unwrap();
         assert!(subscription.next_timeout(DEADLINE).is_none());
-        assert_eq!(subscription.end(), Some(CloseReason::Denied), "{subject} {group}");
+        assert_eq!(subscription.close_reason(), Some(CloseReason::Denied), "{subject} {group}");
         let error = event(&mut events, "the complaint", complaint);
         let queue = (!group.is_empty()).then(|| group.into());
         assert_eq!(error, ServerError::SubscribePermission { subject, queue });
@@ -90,7 +90,7 @@ fn a_subscription_that_is_not_permitted_ends_and_no_other() {
     client.publish("shared", "x").unwrap();
     for other in &mut others {
         assert_eq!(other.next_timeout(DEADLINE).unwrap().payload(), b"x");
-        assert_eq!(other.end(), None);
+        assert_eq!(other.close_reason(), None);
     }
     assert_eq!(client.stats().reconnects, 0);
 }
@@ -107,11 +107,11 @@ fn a_live_subscription_that_a_reload_forbids_ends_and_no_other() {
         .collect();
     let mut other = client.subscribe("yes").unwrap();
     client.flush().wait().unwrap();
-    assert!(victims.iter().all(|victim| victim.end().is_none()));
+    assert!(victims.iter().all(|victim| victim.close_reason().is_none()));
     server.reload(&config("subscribe: { deny: \"no.>\" }")).unwrap();
     for victim in &mut victims {
         assert!(victim.next_timeout(DEADLINE).is_none());
-        assert_eq!(victim.end(), Some(CloseReason::Denied));
+        assert_eq!(victim.close_reason(), Some(CloseReason::Denied));
     }
     client.publish("yes", "x").unwrap();
     assert_eq!(other.next_timeout(DEADLINE).unwrap().payload(), b"x");

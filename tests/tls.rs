@@ -404,7 +404,7 @@ fn a_server_that_another_tells_of_by_a_name_must_prove_the_name_that_the_user_ga
     let mut events = client.events();
     cluster.node_mut(0).kill();
     let at_stranger = |event: &Event| match event {
-        Event::ConnectFailed { server, reason } if server.contains("stranger") => {
+        Event::ConnectFailed { server, reason, .. } if server.contains("stranger") => {
             Some(reason.clone())
         }
         Event::Reconnected { server } => panic!("connected to {server}"),

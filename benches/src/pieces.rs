@@ -83,7 +83,7 @@ pub fn all() -> Vec<Piece> {
 fn seven_headers() -> Headers {
     let mut headers = Headers::new();
     for (name, value) in HEADERS {
-        headers.insert(name, value).expect("a good header");
+        headers.append(name, value).expect("a good header");
     }
     headers
 }
@@ -301,7 +301,7 @@ fn new_envelope() -> Box<dyn FnMut()> {
 fn read_envelope() -> Box<dyn FnMut()> {
     let mut headers = Headers::new();
     for (name, value) in EVENT {
-        headers.insert(name, value).expect("a good header");
+        headers.append(name, value).expect("a good header");
     }
     let (head, body) = (headers.encoded_len(), b"{\"total\":17}");
     let line = format!("HMSG {SUBJECT} 7 {head} {}\r\n", head + body.len());

@@ -6,20 +6,19 @@ use std::sync::OnceLock;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use jetlane_proto::encode::HeaderLenError;
 use jetlane_proto::{AsSubject, HeaderBlock, Limits, ServerInfo, SubjectError, encode};
-use jetlane_ring::{Full, Token};
+use jetlane_ring::Token;
 
 use crate::outbox::Command;
 use crate::pending::{Pending, pending};
 use crate::reactor::Barrier;
-use crate::request::{Request, Requests};
+use crate::request::Requests;
 use crate::shared::{Driver, Shared};
 use crate::stats::{State, Stats};
 use crate::{
     BatchError, CloseError, ConnectError, ConnectOptions, Containment, Events, FlushError, Inbox,
-    MessageRef, PublishError, RequestError, RequestMany, ServerUrl, SinkHandle, SubmitError,
-    Subscribe, SubscribeError, Subscription, UrlError, later,
+    MessageRef, PublishError, RequestMany, ServerUrl, SubmitError, Subscribe, SubscribeError,
+    Subscription, UrlError, later,
 };
 
 /// How long the last handle's drop lets queued frames be written, in the background.
@@ -44,6 +43,7 @@ pub struct Client {
 
 struct Handle {
     shared: Arc<Shared>,
+    /// The inbox for replies, subscribed to when the first request is made.
     requests: OnceLock<Requests>,
 }
 
@@ -101,6 +101,27 @@ impl Client {
         Ok(())
     }
 
+    /// As [`Client::publish`], and says where answers go: for those who take them by a subscription of their own. For one answer
+    /// there is [`Client::request`].
+    ///
+    /// # Errors
+    /// [`PublishError`]; nothing is sent then.
+    pub fn publish_with_reply(
+        &self,
+        subject: impl AsSubject,
+        reply: impl AsSubject,
+        payload: impl AsRef<[u8]>,
+    ) -> Result<(), PublishError> {
+        let (subject, reply) = (subject.as_subject()?, reply.as_subject()?);
+        let payload = payload.as_ref();
+        check_line(subject.len() + reply.len())?;
+        self.check_size(payload.len())?;
+        Ok(self.submit_plain(frame_len(subject, payload.len()), |out| {
+            encode::publish(out, subject.as_bytes(), reply.as_bytes(), payload);
+            Ok::<_, PublishError>(())
+        })?)
+    }
+
     /// As [`Client::publish`], with headers, and a reply subject if `reply` is given.
     ///
     /// # Errors
@@ -114,10 +135,7 @@ impl Client {
     ) -> Result<(), PublishError> {
         let (subject, payload) = (subject.as_subject()?, payload.as_ref());
         let reply = reply.map(|reply| reply.as_subject().map(str::as_bytes)).transpose()?;
-        let len = subject.len() + reply.map_or(0, <[u8]>::len);
-        if len > MAX_LINE {
-            return Err(SubjectError::TooLong { len }.into());
-        }
+        check_line(subject.len() + reply.map_or(0, <[u8]>::len))?;
         let size = headers.encoded_len() + payload.len();
         self.check_size(size)?;
         Ok(self.submit_plain(frame_len(subject, size), |out| {
@@ -191,91 +209,20 @@ impl Client {
         request: impl Into<MessageRef<'a>>,
         payload: impl AsRef<[u8]>,
     ) -> Result<(), PublishError> {
-        let reply = request.into().reply().ok_or(PublishError::NoReply)?;
-        // A reply subject comes from whoever published: it is checked as any other.
-        let subject = std::str::from_utf8(reply).map_err(|_| PublishError::NoReply)?;
-        self.publish(subject, payload)
+        self.publish(reply_subject(&request.into())?, payload)
     }
 
-    /// Sends a request and returns what waits for its first reply; `timeout` bounds the wait.
+    /// As [`Client::respond`], with headers.
     ///
     /// # Errors
-    /// [`RequestError`] if it could not be queued; nothing is sent then.
-    pub fn request(
+    /// As [`Client::respond`].
+    pub fn respond_with<'a>(
         &self,
-        subject: impl AsSubject,
-        payload: impl AsRef<[u8]>,
-        timeout: Duration,
-    ) -> Result<Request, RequestError> {
-        let (subject, payload) =
-            (subject.as_subject().map_err(PublishError::from)?, payload.as_ref());
-        self.ask(subject, payload.len(), timeout, |out, reply| {
-            encode::publish(out, subject.as_bytes(), reply, payload);
-            Ok(())
-        })
-    }
-
-    /// As [`Client::request`], with headers.
-    ///
-    /// # Errors
-    /// [`RequestError`] if it could not be queued; nothing is sent then.
-    pub fn request_with(
-        &self,
-        subject: impl AsSubject,
+        request: impl Into<MessageRef<'a>>,
         headers: &impl HeaderBlock,
         payload: impl AsRef<[u8]>,
-        timeout: Duration,
-    ) -> Result<Request, RequestError> {
-        let (subject, payload) =
-            (subject.as_subject().map_err(PublishError::from)?, payload.as_ref());
-        self.ask(subject, headers.encoded_len() + payload.len(), timeout, |out, reply| {
-            encode::publish_with_headers(out, subject.as_bytes(), reply, headers, payload)
-        })
-    }
-
-    /// Sends a request of `size` bytes that `encode` writes, given the reply subject.
-    fn ask(
-        &self,
-        subject: &str,
-        size: usize,
-        timeout: Duration,
-        encode: impl Fn(&mut Vec<u8>, &[u8]) -> Result<(), HeaderLenError>,
-    ) -> Result<Request, RequestError> {
-        self.check_size(size)?;
-        let requests = self.requests();
-        requests.check_inbox()?;
-        // Where the replies are read nobody can wait for them.
-        let wait = match self.is_reactor_thread() {
-            true => Duration::ZERO,
-            false => self.limits().publish_wait,
-        };
-        let deadline = later(Instant::now(), wait);
-        loop {
-            let claimed = self.submit(frame_len(subject, size), |out| {
-                let claim =
-                    requests.ring.claim(Requests::patience(timeout)).map_err(NotAsked::Full)?;
-                let reply = requests.inbox.subject(claim.token());
-                requests.note(claim.token(), subject.as_bytes());
-                // Looked at again here, under the outbox's lock: a claim that is made after the inbox was denied would wait for ever.
-                requests.check_inbox().map_err(NotAsked::Denied)?;
-                encode(out, reply.as_bytes()).map_err(NotAsked::Headers)?;
-                Ok(claim.into_ticket())
-            });
-            match claimed {
-                Ok(ticket) => return Ok(Requests::into_request(ticket)),
-                Err(SubmitError::Full) => return Err(PublishError::Full.into()),
-                Err(SubmitError::Disconnected) => return Err(PublishError::Disconnected.into()),
-                Err(SubmitError::Closed) => return Err(PublishError::Closed.into()),
-                Err(SubmitError::Encode(NotAsked::Denied(error))) => return Err(error),
-                Err(SubmitError::Encode(NotAsked::Headers(error))) => {
-                    return Err(PublishError::from(error).into());
-                }
-                Err(SubmitError::Encode(NotAsked::Full(_))) if Instant::now() >= deadline => {
-                    return Err(RequestError::TooMany);
-                }
-                Err(SubmitError::Encode(NotAsked::Full(why))) => requests.ring.wait_for_room(why),
-            }
-        }
+    ) -> Result<(), PublishError> {
+        self.publish_with(reply_subject(&request.into())?, None, headers, payload)
     }
 
     /// Begins a request that may have many replies: see [`RequestMany`].
@@ -556,35 +503,25 @@ impl Client {
         &self.handle.shared
     }
 
-    /// The inbox for replies, subscribed to when the first request is made.
-    fn requests(&self) -> &Requests {
-        self.handle.requests.get_or_init(|| {
-            let window = self.limits().requests.min(Inbox::SLOTS / 2);
-            let requests = Requests::new(self.inbox(), window);
-            let inbox = requests.inbox.filter();
-            match self.subscription(&inbox).inbox_sink(requests.sink()) {
-                // The inbox lives as long as the connection, and must not keep it open.
-                Ok(handle) => SinkHandle::forget(handle),
-                // Each request says so itself.
-                Err(SubscribeError::Closed) => {}
-                // Without it nobody would end them.
-                Err(_) => requests.refuse(),
-            }
-            requests
-        })
+    pub(crate) fn requests(&self) -> &OnceLock<Requests> {
+        &self.handle.requests
     }
 }
 
-/// Why a request was not encoded.
-enum NotAsked {
-    Denied(RequestError),
-    Full(Full),
-    Headers(HeaderLenError),
+/// Checks subject and reply subject together.
+fn check_line(len: usize) -> Result<(), SubjectError> {
+    if len > MAX_LINE { Err(SubjectError::TooLong { len }) } else { Ok(()) }
+}
+
+/// Where an answer goes. It comes from whoever published: it is checked as any other subject.
+fn reply_subject<'a>(request: &MessageRef<'a>) -> Result<&'a str, PublishError> {
+    let reply = request.reply().ok_or(PublishError::NoReply)?;
+    std::str::from_utf8(reply).map_err(|_| PublishError::NoReply)
 }
 
 /// About how long the frame of a publish is; what counts is the payload.
 #[inline]
-fn frame_len(subject: &str, size: usize) -> usize {
+pub(crate) fn frame_len(subject: &str, size: usize) -> usize {
     subject.len() + size + 64
 }
 

@@ -5,7 +5,8 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use crate::pending::{Pending, pending};
-use crate::{Client, ConnectError, ConnectOptions, reactor};
+use crate::reactor::{self, Started};
+use crate::{Client, ConnectError, ConnectOptions};
 
 /// A connection that is being made: a `Future` under any executor, with `wait` for plain threads. See [`ConnectOptions::begin_connect`].
 ///
@@ -21,7 +22,9 @@ pub struct Connecting {
 impl Connecting {
     pub(crate) fn begin(url: &str, options: ConnectOptions) -> Self {
         match reactor::start(url, options) {
-            Ok((shared, connected)) => Self { client: Some(Client::on(shared)), connected },
+            Ok(Started { shared, connected }) => {
+                Self { client: Some(Client::on(shared)), connected }
+            }
             Err(error) => Self { client: None, connected: pending(Err(error)).1 },
         }
     }

@@ -331,12 +331,17 @@ pub(crate) enum LinkError {
 }
 
 impl LinkError {
-    /// What the server said to our credentials.
-    pub(crate) fn refusal(&self) -> Option<&ServerError> {
+    /// What the server said before it ended the connection.
+    pub(crate) fn said(&self) -> Option<&ServerError> {
         match self {
-            Self::Session(SessionError::Server(error)) if error.is_auth() => Some(error),
+            Self::Session(SessionError::Server(error)) => Some(error),
             _ => None,
         }
+    }
+
+    /// What the server said to our credentials.
+    pub(crate) fn refusal(&self) -> Option<&ServerError> {
+        self.said().filter(|error| error.is_auth())
     }
 
     /// True if it is the system that says so, and no server.

@@ -33,6 +33,8 @@ pub enum Event {
         server: String,
         /// Why, in words.
         reason: String,
+        /// What the server said, if it was the server that ended it.
+        said: Option<ServerError>,
     },
     /// The connection stands again, perhaps with another server. Subscriptions are restored.
     Reconnected {
@@ -45,6 +47,8 @@ pub enum Event {
         server: String,
         /// Why, in words.
         reason: String,
+        /// What the server said, if it was the server that ended it.
+        said: Option<ServerError>,
     },
     /// Servers of the cluster that were not known before.
     ServersDiscovered {
@@ -130,10 +134,15 @@ impl EventHub {
 
     /// To be called by the reactor only, which contains what the callback may panic with.
     pub(crate) fn emit(&self, event: &Event) {
+        // Without the lock, as a waker may do whatever it likes.
+        let mut listening = Vec::new();
         self.queues.lock().retain(|queue| {
             let queue = queue.upgrade();
-            queue.as_ref().inspect(|queue| queue.push(event)).is_some()
+            let is_there = queue.is_some();
+            listening.extend(queue);
+            is_there
         });
+        listening.iter().for_each(|queue| queue.push(event));
         // Last, as it may panic.
         if let Some(callback) = &self.callback {
             callback(event);

@@ -85,6 +85,8 @@ pub use pending::Pending;
 pub use queue::{Overflow, QueueStats};
 pub use request::Request;
 pub use request_many::{Replies, RequestMany};
+#[cfg(feature = "tls")]
+pub use rustls;
 pub use sink::{CloseReason, Out, Sink, Unsent};
 pub use stats::{State, Stats};
 pub use subscribe::Subscribe;

@@ -82,7 +82,7 @@ impl State {
     }
 
     fn push(&mut self, message: Message) {
-        self.stats.delivered += 1;
+        self.stats.queued += 1;
         self.bytes += message.wire_len();
         if self.bounds.overflow == Overflow::Conflate {
             if let Some(number) = self.by_subject.get(message.subject_bytes()) {

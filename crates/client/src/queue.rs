@@ -135,7 +135,7 @@ impl SlowReader {
 #[non_exhaustive]
 pub struct QueueStats {
     /// Messages that were queued for the reader.
-    pub delivered: u64,
+    pub queued: u64,
     /// Messages that were dropped, or replaced by newer ones.
     pub dropped: u64,
     /// Messages that wait now; those of a block that is being read count until all of it is read.
@@ -418,7 +418,7 @@ impl QueueReader {
         let queue = &self.queue;
         let sent = load(&queue.sent_messages);
         QueueStats {
-            delivered: sent as u64,
+            queued: sent as u64,
             dropped: queue.dropped.load(Ordering::Relaxed),
             waiting: sent.saturating_sub(load(&queue.read_messages)),
             waiting_bytes: load(&queue.sent_bytes).saturating_sub(load(&queue.read_bytes)),

@@ -6,11 +6,17 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use jetlane_ring::{Completer, PendingRing, RingConfig, Ticket, Token};
+use jetlane_proto::encode;
+use jetlane_proto::encode::HeaderLenError;
+use jetlane_ring::{Completer, Full, PendingRing, RingConfig, Ticket, Token};
 use rustc_hash::FxHasher;
 
+use crate::client::frame_len;
 use crate::sink::{CloseReason, Out, Sink, Unsent};
-use crate::{Arena, Inbox, Message, MessageRef, RequestError, Ticks};
+use crate::{
+    Arena, AsSubject, Client, HeaderBlock, Inbox, Message, MessageRef, PublishError, RequestError,
+    SinkHandle, SubmitError, SubscribeError, Ticks, later,
+};
 
 /// How often requests are looked at for having waited long enough.
 const TICK: Duration = Duration::from_millis(10);
@@ -42,6 +48,113 @@ impl Future for Request {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         Pin::new(&mut self.ticket).poll(cx)
     }
+}
+
+impl Client {
+    /// Sends a request and returns what waits for its first reply; `timeout` bounds the wait.
+    ///
+    /// # Errors
+    /// [`RequestError`] if it could not be queued; nothing is sent then.
+    pub fn request(
+        &self,
+        subject: impl AsSubject,
+        payload: impl AsRef<[u8]>,
+        timeout: Duration,
+    ) -> Result<Request, RequestError> {
+        let (subject, payload) =
+            (subject.as_subject().map_err(PublishError::from)?, payload.as_ref());
+        self.ask(subject, payload.len(), timeout, |out, reply| {
+            encode::publish(out, subject.as_bytes(), reply, payload);
+            Ok(())
+        })
+    }
+
+    /// As [`Client::request`], with headers.
+    ///
+    /// # Errors
+    /// [`RequestError`] if it could not be queued; nothing is sent then.
+    pub fn request_with(
+        &self,
+        subject: impl AsSubject,
+        headers: &impl HeaderBlock,
+        payload: impl AsRef<[u8]>,
+        timeout: Duration,
+    ) -> Result<Request, RequestError> {
+        let (subject, payload) =
+            (subject.as_subject().map_err(PublishError::from)?, payload.as_ref());
+        self.ask(subject, headers.encoded_len() + payload.len(), timeout, |out, reply| {
+            encode::publish_with_headers(out, subject.as_bytes(), reply, headers, payload)
+        })
+    }
+
+    /// Sends a request of `size` bytes that `encode` writes, given the reply subject.
+    fn ask(
+        &self,
+        subject: &str,
+        size: usize,
+        timeout: Duration,
+        encode: impl Fn(&mut Vec<u8>, &[u8]) -> Result<(), HeaderLenError>,
+    ) -> Result<Request, RequestError> {
+        self.check_size(size)?;
+        let requests = self.reply_inbox();
+        requests.check_inbox()?;
+        // Where the replies are read nobody can wait for them.
+        let wait = match self.is_reactor_thread() {
+            true => Duration::ZERO,
+            false => self.limits().publish_wait,
+        };
+        let deadline = later(Instant::now(), wait);
+        loop {
+            let claimed = self.submit(frame_len(subject, size), |out| {
+                let claim =
+                    requests.ring.claim(Requests::patience(timeout)).map_err(NotAsked::Full)?;
+                let reply = requests.inbox.subject(claim.token());
+                requests.note(claim.token(), subject.as_bytes());
+                // Looked at again here, under the outbox's lock: a claim that is made after the inbox was denied would wait for ever.
+                requests.check_inbox().map_err(NotAsked::Denied)?;
+                encode(out, reply.as_bytes()).map_err(NotAsked::Headers)?;
+                Ok(claim.into_ticket())
+            });
+            match claimed {
+                Ok(ticket) => return Ok(Requests::into_request(ticket)),
+                Err(SubmitError::Full) => return Err(PublishError::Full.into()),
+                Err(SubmitError::Disconnected) => return Err(PublishError::Disconnected.into()),
+                Err(SubmitError::Closed) => return Err(PublishError::Closed.into()),
+                Err(SubmitError::Encode(NotAsked::Denied(error))) => return Err(error),
+                Err(SubmitError::Encode(NotAsked::Headers(error))) => {
+                    return Err(PublishError::from(error).into());
+                }
+                Err(SubmitError::Encode(NotAsked::Full(_))) if Instant::now() >= deadline => {
+                    return Err(RequestError::TooMany);
+                }
+                Err(SubmitError::Encode(NotAsked::Full(why))) => requests.ring.wait_for_room(why),
+            }
+        }
+    }
+
+    fn reply_inbox(&self) -> &Requests {
+        self.requests().get_or_init(|| {
+            let window = self.limits().requests.min(Inbox::SLOTS / 2);
+            let requests = Requests::new(self.inbox(), window);
+            let inbox = requests.inbox.filter();
+            match self.subscription(&inbox).inbox_sink(requests.sink()) {
+                // The inbox lives as long as the connection, and must not keep it open.
+                Ok(handle) => SinkHandle::forget(handle),
+                // Each request says so itself.
+                Err(SubscribeError::Closed) => {}
+                // Without it nobody would end them.
+                Err(_) => requests.refuse(),
+            }
+            requests
+        })
+    }
+}
+
+/// Why a request was not encoded.
+enum NotAsked {
+    Denied(RequestError),
+    Full(Full),
+    Headers(HeaderLenError),
 }
 
 /// The one long-lived inbox for all replies of a connection.

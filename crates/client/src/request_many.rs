@@ -123,7 +123,7 @@ impl fmt::Debug for RequestMany<'_> {
 }
 
 /// The replies to a request: an `Iterator` for a plain thread, and a `Stream` for an executor. It ends when there have been enough, and
-/// [`Replies::end`] says why.
+/// [`Replies::close_reason`] says why.
 #[derive(Debug)]
 pub struct Replies {
     reader: QueueReader,
@@ -143,7 +143,7 @@ impl Replies {
     }
 
     /// Why no more replies come; `None` while they may. [`CloseReason::Complete`] by count, stall or sentinel.
-    pub fn end(&self) -> Option<CloseReason> {
+    pub fn close_reason(&self) -> Option<CloseReason> {
         self.reader.end()
     }
 }

@@ -16,7 +16,7 @@ use crate::shared::Shared;
 use crate::{Client, CloseReason, Message, later};
 
 /// Messages of a subscription, in a bounded queue: an `Iterator` for a plain thread, and a `Stream` for an executor. It ends when
-/// no more messages can come, and [`Subscription::end`] says why. Dropping it unsubscribes.
+/// no more messages can come, and [`Subscription::close_reason`] says why. Dropping it unsubscribes.
 ///
 /// When the reader is too slow and `Limits::subscription_messages` or `subscription_bytes` is reached, newer
 /// messages are dropped and counted ([`Subscription::stats`]), unless another [`crate::Overflow`] was chosen.
@@ -80,7 +80,7 @@ impl Subscription {
     }
 
     /// Why no more messages come; `None` while they may. Those that came before can still be read.
-    pub fn end(&self) -> Option<CloseReason> {
+    pub fn close_reason(&self) -> Option<CloseReason> {
         match &self.reader {
             Reader::Usual(reader) => reader.end(),
             Reader::Lossy(reader) => reader.end(),

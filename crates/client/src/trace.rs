@@ -10,10 +10,10 @@ pub(crate) fn report(event: &Event) {
         Event::Connected { server } => info!(target: "jetlane", server, "connected"),
         Event::Reconnected { server } => info!(target: "jetlane", server, "reconnected"),
         Event::Moved { from, to } => info!(target: "jetlane", from, to, "moved"),
-        Event::Disconnected { server, reason } => {
+        Event::Disconnected { server, reason, .. } => {
             warn!(target: "jetlane", server, reason, "disconnected");
         }
-        Event::ConnectFailed { server, reason } => {
+        Event::ConnectFailed { server, reason, .. } => {
             warn!(target: "jetlane", server, reason, "connecting failed");
         }
         Event::LameDuck { server } => {

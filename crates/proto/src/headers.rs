@@ -108,26 +108,58 @@ impl Headers {
         Self { block: b"NATS/1.0\r\n\r\n".to_vec() }
     }
 
-    /// Adds a header. Another of the same name stays; readers that want one value see the first.
+    /// Adds a header. Others of the same name stay; readers that want one value see the first.
     ///
     /// # Errors
     /// [`HeaderError`] if the name or the value could not be told apart on the wire; nothing was added then.
-    pub fn insert(&mut self, name: &str, value: &str) -> Result<(), HeaderError> {
+    pub fn append(&mut self, name: &str, value: &str) -> Result<(), HeaderError> {
         check_name(name)?;
         check_value(name, value)?;
-        self.block.truncate(self.block.len() - 2);
-        push_line(&mut self.block, name, value);
-        self.block.extend_from_slice(b"\r\n");
+        self.push(name.as_bytes(), value.as_bytes());
         Ok(())
     }
 
-    /// [`Headers::insert`] for chains.
+    /// Sets a header: adds it, in place of all others of the same name (letter case counts, as ADR-4 says).
     ///
     /// # Errors
-    /// As [`Headers::insert`].
+    /// As [`Headers::append`]; nothing has changed then.
+    pub fn insert(&mut self, name: &str, value: &str) -> Result<(), HeaderError> {
+        check_name(name)?;
+        check_value(name, value)?;
+        self.remove(name);
+        self.push(name.as_bytes(), value.as_bytes());
+        Ok(())
+    }
+
+    /// Removes all headers of that name, and says how many there were.
+    pub fn remove(&mut self, name: &str) -> usize {
+        let mut others = Self::new();
+        let mut removed = 0;
+        for (other, value) in self.view().iter() {
+            if other == name.as_bytes() {
+                removed += 1;
+            } else {
+                others.push(other, value);
+            }
+        }
+        *self = others;
+        removed
+    }
+
+    /// [`Headers::append`] for chains.
+    ///
+    /// # Errors
+    /// As [`Headers::append`].
     pub fn with(mut self, name: &str, value: &str) -> Result<Self, HeaderError> {
-        self.insert(name, value)?;
+        self.append(name, value)?;
         Ok(self)
+    }
+
+    fn push(&mut self, name: &[u8], value: &[u8]) {
+        self.block.truncate(self.block.len() - 2);
+        for part in [name, b": ", value, b"\r\n\r\n"] {
+            self.block.extend_from_slice(part);
+        }
     }
 
     /// How a receiver will see them.
@@ -179,12 +211,6 @@ impl<H: HeaderBlock + ?Sized> HeaderBlock for &H {
     #[inline]
     fn encode(&self, out: &mut Vec<u8>) {
         (**self).encode(out);
-    }
-}
-
-fn push_line(out: &mut Vec<u8>, name: &str, value: &str) {
-    for part in [name, ": ", value, "\r\n"] {
-        out.extend_from_slice(part.as_bytes());
     }
 }
 
@@ -389,9 +415,9 @@ mod tests {
     #[test]
     fn what_is_written_is_what_is_read() {
         let mut headers = Headers::new();
-        headers.insert("A", "1").unwrap();
-        headers.insert("b-C", " two words ").unwrap();
-        headers.insert("A", "").unwrap();
+        headers.append("A", "1").unwrap();
+        headers.append("b-C", " two words ").unwrap();
+        headers.append("A", "").unwrap();
         let mut wire = Vec::new();
         headers.encode(&mut wire);
         assert_eq!(wire, b"NATS/1.0\r\nA: 1\r\nb-C:  two words \r\nA: \r\n\r\n");
@@ -401,6 +427,15 @@ mod tests {
         assert_eq!(view.get("A"), Some(&b"1"[..]));
         assert_eq!(view.get("b-C"), Some(&b"two words"[..]));
         assert_eq!(view.get("B-C"), None, "names keep their case");
+
+        let mut changed = headers.clone();
+        changed.insert("A", "3").unwrap();
+        assert_eq!(changed.view().get_all("A").collect::<Vec<_>>(), [b"3"]);
+        assert_eq!(changed.view().iter().count(), 2);
+        assert!(changed.insert("b-C", "\n").is_err() && changed.view().get("b-C").is_some());
+        assert_eq!((changed.remove("A"), changed.remove("A"), changed.remove("b-c")), (1, 0, 0));
+        assert_eq!(changed.remove("b-C"), 1);
+        assert_eq!(changed, Headers::new());
         assert_eq!(view.get_all("A").collect::<Vec<_>>(), [&b"1"[..], b""]);
         assert_eq!(view.status(), None);
     }
@@ -410,12 +445,12 @@ mod tests {
         for byte in 0..=127u8 {
             let text = format!("a{}b", char::from(byte));
             let name_ok = (33..=126).contains(&byte) && byte != b':';
-            assert_eq!(Headers::new().insert(&text, "v").is_ok(), name_ok, "name byte {byte}");
+            assert_eq!(Headers::new().append(&text, "v").is_ok(), name_ok, "name byte {byte}");
             let value_ok = !matches!(byte, b'\r' | b'\n' | 0);
-            assert_eq!(Headers::new().insert("n", &text).is_ok(), value_ok, "value byte {byte}");
+            assert_eq!(Headers::new().append("n", &text).is_ok(), value_ok, "value byte {byte}");
         }
-        assert!(Headers::new().insert("ä", "v").is_err());
-        assert!(Headers::new().insert("", "v").is_err());
+        assert!(Headers::new().append("ä", "v").is_err());
+        assert!(Headers::new().append("", "v").is_err());
     }
 
     #[test]

@@ -49,7 +49,7 @@ use moving::{Leaving, Moving};
 use pool::Pool;
 pub(crate) use routes::Route;
 use routes::Routes;
-pub(crate) use thread::start;
+pub(crate) use thread::{Started, start};
 
 /// The longest sleep: nothing here needs one, but a missed wake-up would end with it.
 pub(crate) const LONGEST_SLEEP: Duration = Duration::from_secs(60);

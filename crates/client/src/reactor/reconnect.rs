@@ -45,7 +45,8 @@ impl Reactor {
             }
             let (server, reason) = (link.server.to_string(), error.to_string());
             self.shared.tell_error(&reason);
-            self.shared.emit(&Event::Disconnected { server, reason });
+            let said = error.said().cloned();
+            self.shared.emit(&Event::Disconnected { server, reason, said });
             self.plan(Some(link.address), error, true);
         } else {
             self.failed(&link.server, Some(link.address), error);
@@ -56,7 +57,8 @@ impl Reactor {
     fn failed(&mut self, server: &ServerUrl, address: Option<SocketAddr>, error: LinkError) {
         let (server, reason) = (server.to_string(), error.to_string());
         self.shared.tell_error(&reason);
-        self.shared.emit(&Event::ConnectFailed { server, reason });
+        let said = error.said().cloned();
+        self.shared.emit(&Event::ConnectFailed { server, reason, said });
         self.plan(address, error, false);
     }
 

@@ -10,17 +10,21 @@ use crate::shared::{Driver, Shared};
 use crate::sink::CloseReason;
 use crate::{CloseError, ConnectError};
 
-/// Starts a reactor that connects to `url`; what is returned beside it comes when the connection stands.
-pub(crate) fn start(
-    url: &str,
-    options: ConnectOptions,
-) -> Result<(Arc<Shared>, Pending<Result<(), ConnectError>>), ConnectError> {
+/// A reactor on a thread of its own.
+pub(crate) struct Started {
+    pub(crate) shared: Arc<Shared>,
+    /// Comes when the connection stands, or can not be made.
+    pub(crate) connected: Pending<Result<(), ConnectError>>,
+}
+
+/// Starts a reactor that connects to `url`.
+pub(crate) fn start(url: &str, options: ConnectOptions) -> Result<Started, ConnectError> {
     let Made { reactor, shared, connected } = make(url, options, Driver::Thread)?;
     std::thread::Builder::new()
         .name("jetlane-io".into())
         .spawn(move || run(reactor))
         .map_err(ConnectError::Reactor)?;
-    Ok((shared, connected))
+    Ok(Started { shared, connected })
 }
 
 fn run(mut reactor: Reactor) {

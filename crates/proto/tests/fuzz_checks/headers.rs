@@ -49,7 +49,7 @@ fn check_sent(given: &[(String, String)]) {
     let (mut headers, mut accepted) = (Headers::new(), Vec::new());
     for (name, value) in given {
         let before = headers.clone();
-        let written = headers.insert(name, value);
+        let written = headers.append(name, value);
         assert_eq!(written, slow::check(name, value));
         assert_eq!(Headers::check_value(name, value), slow::check_value(name, value));
         match (&written, before.clone().with(name, value)) {
