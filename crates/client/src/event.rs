@@ -5,14 +5,14 @@ use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use futures_core::Stream;
 use jetlane_proto::ServerError;
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Mutex;
 
-use crate::later;
+use crate::{Watched, later};
 
 /// How many events wait for a reader; then they are counted instead.
 const WAITING: usize = 1024;
@@ -92,21 +92,14 @@ pub enum Event {
 /// is closed. At most 1024 events wait; what comes then is counted, and the count is an [`Event::Missed`].
 #[derive(Debug)]
 pub struct Events {
-    queue: Arc<Queue>,
+    queue: Arc<Watched<Queue>>,
 }
 
 #[derive(Debug, Default)]
 struct Queue {
-    state: Mutex<State>,
-    filled: Condvar,
-}
-
-#[derive(Debug, Default)]
-struct State {
     events: VecDeque<Event>,
     missed: u64,
     closed: bool,
-    waker: Option<Waker>,
 }
 
 /// What a user wants called with every event.
@@ -115,7 +108,7 @@ pub(crate) type Callback = Arc<dyn Fn(&Event) + Send + Sync>;
 /// Hands events to all who want them.
 #[derive(Default)]
 pub(crate) struct EventHub {
-    queues: Mutex<Vec<Weak<Queue>>>,
+    queues: Mutex<Vec<Weak<Watched<Queue>>>>,
     callback: Option<Callback>,
 }
 
@@ -125,10 +118,10 @@ impl EventHub {
     }
 
     pub(crate) fn subscribe(&self, is_closed: impl FnOnce() -> bool) -> Events {
-        let queue = Arc::<Queue>::default();
+        let queue = Arc::<Watched<Queue>>::default();
         self.queues.lock().push(Arc::downgrade(&queue));
         // Asked only now: a close before this is seen here, and one after it is told.
-        queue.state.lock().closed |= is_closed();
+        queue.lock().closed |= is_closed();
         Events { queue }
     }
 
@@ -142,7 +135,7 @@ impl EventHub {
             listening.extend(queue);
             is_there
         });
-        listening.iter().for_each(|queue| queue.push(event));
+        listening.iter().for_each(|queue| queue.change(|queue| queue.push(event)));
         // Last, as it may panic.
         if let Some(callback) = &self.callback {
             callback(event);
@@ -157,25 +150,20 @@ impl fmt::Debug for EventHub {
 }
 
 impl Queue {
-    fn push(&self, event: &Event) {
-        let waker = {
-            let mut state = self.state.lock();
-            if state.missed > 0 || state.events.len() >= WAITING {
-                state.missed += 1;
-            } else {
-                state.events.push_back(event.clone());
-            }
-            state.closed |= *event == Event::Closed;
-            self.filled.notify_one();
-            state.waker.take()
-        };
-        if let Some(waker) = waker {
-            waker.wake();
+    fn push(&mut self, event: &Event) {
+        if self.missed > 0 || self.events.len() >= WAITING {
+            self.missed += 1;
+        } else {
+            self.events.push_back(event.clone());
         }
+        self.closed |= *event == Event::Closed;
     }
-}
 
-impl State {
+    /// There is something to take, or nothing to wait for.
+    fn is_ready(&self) -> bool {
+        !self.events.is_empty() || self.missed > 0 || self.closed
+    }
+
     fn take(&mut self) -> Option<Event> {
         self.events.pop_front().or_else(|| match std::mem::take(&mut self.missed) {
             0 => None,
@@ -187,7 +175,7 @@ impl State {
 impl Events {
     /// The next event, if one is there already.
     pub fn try_next(&mut self) -> Option<Event> {
-        self.queue.state.lock().take()
+        self.queue.lock().take()
     }
 
     /// The next event, waited for no longer than `timeout`. `None` if none came, or the connection is closed.
@@ -201,22 +189,7 @@ impl Events {
     }
 
     fn wait(&mut self, deadline: Option<Instant>) -> Option<Event> {
-        let mut state = self.queue.state.lock();
-        loop {
-            if let Some(event) = state.take() {
-                return Some(event);
-            }
-            if state.closed {
-                return None;
-            }
-            match deadline {
-                None => self.queue.filled.wait(&mut state),
-                Some(at) if self.queue.filled.wait_until(&mut state, at).timed_out() => {
-                    return state.take();
-                }
-                Some(_) => {}
-            }
-        }
+        self.queue.wait(deadline, Queue::is_ready).take()
     }
 }
 
@@ -232,14 +205,11 @@ impl Stream for Events {
     type Item = Event;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Event>> {
-        let mut state = self.queue.state.lock();
-        match state.take() {
+        let mut queue = self.queue.poll(cx, Queue::is_ready);
+        match queue.take() {
             Some(event) => Poll::Ready(Some(event)),
-            None if state.closed => Poll::Ready(None),
-            None => {
-                state.waker = Some(cx.waker().clone());
-                Poll::Pending
-            }
+            None if queue.closed => Poll::Ready(None),
+            None => Poll::Pending,
         }
     }
 }

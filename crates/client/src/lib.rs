@@ -58,6 +58,7 @@ mod tls;
 #[cfg(feature = "tracing")]
 mod trace;
 mod url;
+mod watched;
 
 pub use arena::Arena;
 pub use bytes::Bytes;
@@ -95,3 +96,4 @@ pub use ticks::Ticks;
 pub use time::later;
 pub use tls::{Tls, TlsError};
 pub use url::{ServerUrl, UrlError};
+pub use watched::{Watched, WatchedGuard};

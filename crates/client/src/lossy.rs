@@ -3,23 +3,16 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::Bytes;
-use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::queue::{Bounds, Next, Overflow, QueueStats, SlowReader};
 use crate::shared::Shared;
 use crate::sink::{CloseReason, Out, Sink};
 use crate::stats::count;
-use crate::{Arena, Message, MessageRef};
-
-#[derive(Debug)]
-struct LossyQueue {
-    state: Mutex<State>,
-    filled: Condvar,
-}
+use crate::{Arena, Message, MessageRef, Watched};
 
 #[derive(Debug)]
 struct State {
@@ -32,13 +25,11 @@ struct State {
     by_subject: HashMap<Bytes, u64>,
     stats: QueueStats,
     closed: Option<CloseReason>,
-    waker: Option<Waker>,
-    sleeping: bool,
 }
 
 /// The reactor's end.
 pub(crate) struct LossySink {
-    queue: Arc<LossyQueue>,
+    queue: Arc<Watched<State>>,
     /// `None` where the messages that wait are of very different age: one would keep the memory of all its neighbours.
     arena: Option<Arena>,
     /// The messages of this turn.
@@ -50,7 +41,7 @@ pub(crate) struct LossySink {
 /// The reader's end.
 #[derive(Debug)]
 pub(crate) struct LossyReader {
-    queue: Arc<LossyQueue>,
+    queue: Arc<Watched<State>>,
 }
 
 pub(crate) fn lossy_queue(
@@ -58,8 +49,7 @@ pub(crate) fn lossy_queue(
     bounds: Bounds,
     shared: Arc<Shared>,
 ) -> (LossySink, LossyReader) {
-    let queue =
-        Arc::new(LossyQueue { state: Mutex::new(State::new(bounds)), filled: Condvar::new() });
+    let queue = Arc::new(Watched::new(State::new(bounds)));
     let reader = LossyReader { queue: Arc::clone(&queue) };
     let slow = SlowReader::of(subject);
     let arena = (bounds.overflow != Overflow::Conflate).then(Arena::new);
@@ -76,8 +66,6 @@ impl State {
             by_subject: HashMap::new(),
             stats: QueueStats::default(),
             closed: None,
-            waker: None,
-            sleeping: false,
         }
     }
 
@@ -110,6 +98,11 @@ impl State {
         self.stats.most_waiting_bytes = self.stats.most_waiting_bytes.max(self.bytes);
     }
 
+    /// There is something to take, or nothing to wait for.
+    fn is_ready(&self) -> bool {
+        !self.messages.is_empty() || self.closed.is_some()
+    }
+
     fn pop(&mut self) -> Option<Message> {
         let message = self.messages.pop_front()?;
         self.left += 1;
@@ -121,42 +114,24 @@ impl State {
     }
 }
 
-impl LossyQueue {
-    /// Changes the state, and wakes the reader.
-    fn change(&self, change: impl FnOnce(&mut State)) {
-        let waker = {
-            let mut state = self.state.lock();
-            change(&mut state);
-            if state.sleeping {
-                self.filled.notify_one();
-            }
-            state.waker.take()
-        };
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-    }
-
-    fn close(&self, reason: CloseReason) {
-        self.change(|state| {
-            state.closed.get_or_insert(reason);
-        });
-    }
-}
-
 impl LossySink {
     /// Hands the messages of this turn on. Returns how many were dropped by now and by this.
     fn hand_on(&mut self) -> (u64, u64) {
         let Self { queue, fresh, .. } = self;
-        let (mut before, mut after) = (0, 0);
-        if !fresh.is_empty() {
-            queue.change(|state| {
-                before = state.stats.dropped;
-                fresh.drain(..).for_each(|message| state.push(message));
-                after = state.stats.dropped;
-            });
+        if fresh.is_empty() {
+            return (0, 0);
         }
-        (after, after - before)
+        queue.change(|state| {
+            let before = state.stats.dropped;
+            fresh.drain(..).for_each(|message| state.push(message));
+            (state.stats.dropped, state.stats.dropped - before)
+        })
+    }
+
+    fn close(&self, reason: CloseReason) {
+        self.queue.change(|state| {
+            state.closed.get_or_insert(reason);
+        });
     }
 }
 
@@ -179,73 +154,54 @@ impl Sink for LossySink {
     }
 
     fn is_read_out(&self) -> bool {
-        self.queue.state.lock().messages.is_empty()
+        self.queue.lock().messages.is_empty()
     }
 
     fn closed(&mut self, reason: CloseReason) {
         self.hand_on();
-        self.queue.close(reason);
+        self.close(reason);
     }
 }
 
 impl Drop for LossySink {
     fn drop(&mut self) {
         // However the reactor ended: the reader must not wait for ever.
-        self.queue.close(CloseReason::ReactorDied);
+        self.close(CloseReason::ReactorDied);
     }
 }
 
 impl LossyReader {
     pub(crate) fn try_next(&mut self) -> Next {
-        Self::take(&mut self.queue.state.lock())
+        take(&mut self.queue.lock())
     }
 
     pub(crate) fn next(&mut self, deadline: Option<Instant>) -> Next {
-        let mut state = self.queue.state.lock();
-        while state.messages.is_empty() && state.closed.is_none() {
-            state.sleeping = true;
-            let timed_out = match deadline {
-                Some(deadline) => self.queue.filled.wait_until(&mut state, deadline).timed_out(),
-                None => {
-                    self.queue.filled.wait(&mut state);
-                    false
-                }
-            };
-            state.sleeping = false;
-            if timed_out {
-                break;
-            }
-        }
-        Self::take(&mut state)
+        take(&mut self.queue.wait(deadline, State::is_ready))
     }
 
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
-        let mut state = self.queue.state.lock();
-        match Self::take(&mut state) {
+        match take(&mut self.queue.poll(cx, State::is_ready)) {
             Next::Message(message) => Poll::Ready(Some(message)),
             Next::Closed => Poll::Ready(None),
-            Next::Empty => {
-                state.waker = Some(cx.waker().clone());
-                Poll::Pending
-            }
+            Next::Empty => Poll::Pending,
         }
     }
 
     pub(crate) fn stats(&self) -> QueueStats {
-        let state = self.queue.state.lock();
+        let state = self.queue.lock();
         QueueStats { waiting: state.messages.len(), waiting_bytes: state.bytes, ..state.stats }
     }
 
     pub(crate) fn end(&self) -> Option<CloseReason> {
-        self.queue.state.lock().closed
+        self.queue.lock().closed
     }
+}
 
-    fn take(state: &mut MutexGuard<'_, State>) -> Next {
-        match state.pop() {
-            Some(message) => Next::Message(message),
-            None if state.closed.is_some() => Next::Closed,
-            None => Next::Empty,
-        }
+fn take(state: &mut State) -> Next {
+    match state.pop() {
+        Some(message) => Next::Message(message),
+        None if state.closed.is_some() => Next::Closed,
+        None => Next::Empty,
     }
 }
 

@@ -7,16 +7,15 @@ use std::collections::VecDeque;
 use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::{Buf, Bytes, BytesMut};
 use jetlane_proto::{Frame, Limits, Parser, Step};
-use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::sink::{CloseReason, Out, Sink};
 use crate::stats::count;
-use crate::{Event, Message, MessageRef, shared::Shared};
+use crate::{Event, Message, MessageRef, Watched, WatchedGuard, shared::Shared};
 
 /// Memory for frames is taken in pieces of this size. What is larger than a quarter of it has memory of its own, so that it
 /// pins nothing else.
@@ -24,8 +23,7 @@ const PIECE: usize = 64 << 10;
 
 #[derive(Debug, Default)]
 struct Queue {
-    state: Mutex<QueueState>,
-    filled: Condvar,
+    state: Watched<QueueState>,
     dropped: AtomicU64,
     /// What was sent, as of the end of the last turn.
     sent_messages: AtomicUsize,
@@ -45,8 +43,13 @@ struct QueueState {
     closed: Option<CloseReason>,
     /// The connection is not read until this queue has been.
     blocks_connection: bool,
-    waker: Option<Waker>,
-    sleeping: bool,
+}
+
+impl QueueState {
+    /// There is something to take, or nothing to wait for.
+    fn is_ready(&self) -> bool {
+        !self.blocks.is_empty() || self.closed.is_some()
+    }
 }
 
 /// Frames of messages, one behind the other.
@@ -226,7 +229,7 @@ impl Sink for QueueSink {
         if !self.fresh.is_empty() {
             self.note_sent();
             let Self { queue, fresh, shared, .. } = self;
-            queue.change(|state| {
+            queue.state.change(|state| {
                 state.blocks.append(fresh);
                 // Whoever takes the blocks ends it, which can not be before they are there.
                 if blocks && !std::mem::replace(&mut state.blocks_connection, true) {
@@ -251,7 +254,7 @@ impl Sink for QueueSink {
     fn closed(&mut self, reason: CloseReason) {
         self.end_block();
         let Self { queue, fresh, .. } = self;
-        queue.change(|state| state.blocks.append(fresh));
+        queue.state.change(|state| state.blocks.append(fresh));
         self.close(reason);
     }
 }
@@ -294,14 +297,10 @@ impl QueueSink {
     }
 
     fn close(&self, reason: CloseReason) {
-        let blocked = {
-            let mut blocked = false;
-            self.queue.change(|state| {
-                blocked = mem::take(&mut state.blocks_connection);
-                state.closed.get_or_insert(reason);
-            });
-            blocked
-        };
+        let blocked = self.queue.state.change(|state| {
+            state.closed.get_or_insert(reason);
+            mem::take(&mut state.blocks_connection)
+        });
         if blocked {
             self.shared.unblock();
         }
@@ -328,23 +327,6 @@ impl Drop for QueueSink {
     }
 }
 
-impl Queue {
-    /// Changes the state, and wakes the reader.
-    fn change(&self, change: impl FnOnce(&mut QueueState)) {
-        let waker = {
-            let mut state = self.state.lock();
-            change(&mut state);
-            if state.sleeping {
-                self.filled.notify_one();
-            }
-            state.waker.take()
-        };
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-    }
-}
-
 /// What a look at the queue came to.
 pub(crate) enum Next {
     Message(Message),
@@ -368,7 +350,7 @@ impl QueueReader {
     pub(crate) fn try_next(&mut self) -> Next {
         match self.ready() {
             Some(message) => Next::Message(message),
-            None => self.refill(|_, _| ()),
+            None => self.refill(Watched::lock),
         }
     }
 
@@ -379,34 +361,14 @@ impl QueueReader {
             return Next::Message(message);
         }
         let deadline = deadline();
-        self.refill(|queue, state| {
-            while state.blocks.is_empty() && state.closed.is_none() {
-                state.sleeping = true;
-                let timed_out = match deadline {
-                    Some(deadline) => queue.filled.wait_until(state, deadline).timed_out(),
-                    None => {
-                        queue.filled.wait(state);
-                        false
-                    }
-                };
-                state.sleeping = false;
-                if timed_out {
-                    break;
-                }
-            }
-        })
+        self.refill(|state| state.wait(deadline, QueueState::is_ready))
     }
 
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
         if let Some(message) = self.ready() {
             return Poll::Ready(Some(message));
         }
-        let next = self.refill(|_, state| {
-            if state.blocks.is_empty() && state.closed.is_none() {
-                state.waker = Some(cx.waker().clone());
-            }
-        });
-        match next {
+        match self.refill(|state| state.poll(cx, QueueState::is_ready)) {
             Next::Message(message) => Poll::Ready(Some(message)),
             Next::Closed => Poll::Ready(None),
             Next::Empty => Poll::Pending,
@@ -466,11 +428,13 @@ impl QueueReader {
         self.frames = Bytes::new();
     }
 
-    /// Takes all there is, after `wait` has waited for it.
-    fn refill(&mut self, wait: impl FnOnce(&Queue, &mut MutexGuard<'_, QueueState>)) -> Next {
+    /// Takes all there is, after `look` has waited for it.
+    fn refill(
+        &mut self,
+        look: impl FnOnce(&Watched<QueueState>) -> WatchedGuard<'_, QueueState>,
+    ) -> Next {
         let (closed, unblocks) = {
-            let mut state = self.queue.state.lock();
-            wait(&self.queue, &mut state);
+            let mut state = look(&self.queue.state);
             mem::swap(&mut state.blocks, &mut self.blocks);
             (state.closed.is_some(), mem::take(&mut state.blocks_connection))
         };

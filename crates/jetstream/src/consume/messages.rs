@@ -4,13 +4,12 @@ use std::mem;
 use std::ops::Deref;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use futures_core::Stream;
 use jetlane_client::proto::jetstream::{Delivery, PullEvent};
-use jetlane_client::{CloseReason, Message};
-use parking_lot::{Condvar, Mutex};
+use jetlane_client::{CloseReason, Message, Watched};
 
 use super::{Consumption, Held, Receipt, Settle, Settled, Settler, Taker};
 
@@ -21,7 +20,7 @@ use super::{Consumption, Held, Receipt, Settle, Settled, Settler, Taker};
 /// still be settled. Nothing is ever dropped for want of room: no more is asked for than the window allows.
 #[derive(Debug)]
 pub struct Messages {
-    reader: Arc<Queue>,
+    reader: Arc<Watched<Queue>>,
     /// Shared with all messages that were read, which need it to be settled.
     consumption: Arc<Consumption>,
 }
@@ -52,19 +51,23 @@ pub struct JsMessage {
 }
 
 impl Messages {
-    pub(super) fn new(reader: Arc<Queue>, consumption: Consumption) -> Self {
+    pub(super) fn new(reader: Arc<Watched<Queue>>, consumption: Consumption) -> Self {
         Self { reader, consumption: Arc::new(consumption) }
     }
 
     /// The next message, if one is there already.
     pub fn try_next(&mut self) -> Option<JsMessage> {
-        let held = self.reader.state.lock().held.pop_front()?;
+        let held = self.reader.lock().held.pop_front()?;
         Some(self.message(held))
     }
 
     /// The next message, waited for no longer than `timeout`. `None` if none came, or none will.
     pub fn next_timeout(&mut self, timeout: Duration) -> Option<JsMessage> {
-        let held = self.reader.next(Instant::now().checked_add(timeout))?;
+        let held = self
+            .reader
+            .wait(Instant::now().checked_add(timeout), Queue::is_ready)
+            .held
+            .pop_front()?;
         Some(self.message(held))
     }
 
@@ -77,7 +80,7 @@ impl Messages {
 
     /// Why no more messages come; `None` while they do.
     pub fn end_reason(&self) -> Option<EndReason> {
-        self.reader.state.lock().ended.clone()
+        self.reader.lock().ended.clone()
     }
 
     fn message(&self, Held { message, delivery, receipt }: Held) -> JsMessage {
@@ -92,7 +95,7 @@ impl Drop for Messages {
         // Messages that were read may keep the consumption alive; what was not shall not be kept alive with them.
         let settler = self.consumption.settler();
         let unread = {
-            let mut state = self.reader.state.lock();
+            let mut state = self.reader.lock();
             state.abandoned = Some(settler.clone());
             mem::take(&mut state.held)
         };
@@ -110,7 +113,7 @@ impl Iterator for Messages {
     type Item = JsMessage;
 
     fn next(&mut self) -> Option<JsMessage> {
-        let held = self.reader.next(None)?;
+        let held = self.reader.wait(None, Queue::is_ready).held.pop_front()?;
         Some(self.message(held))
     }
 }
@@ -119,14 +122,11 @@ impl Stream for Messages {
     type Item = JsMessage;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<JsMessage>> {
-        let mut state = self.reader.state.lock();
-        match state.held.pop_front() {
+        let mut queue = self.reader.poll(cx, Queue::is_ready);
+        match queue.held.pop_front() {
             Some(held) => Poll::Ready(Some(self.message(held))),
-            None if state.ended.is_some() => Poll::Ready(None),
-            None => {
-                state.waker = Some(cx.waker().clone());
-                Poll::Pending
-            }
+            None if queue.ended.is_some() => Poll::Ready(None),
+            None => Poll::Pending,
         }
     }
 }
@@ -188,73 +188,34 @@ impl fmt::Debug for JsMessage {
 /// Between the reactor and the reader. Bounded by the consumer's window.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    state: Mutex<QueueState>,
-    filled: Condvar,
-}
-
-#[derive(Debug, Default)]
-struct QueueState {
     held: VecDeque<Held>,
     ended: Option<EndReason>,
     /// Set when the reader is gone.
     abandoned: Option<Settler>,
-    waker: Option<Waker>,
-    sleeping: usize,
 }
 
-impl QueueState {
+impl Queue {
     /// The first reason counts.
     fn end(&mut self, reason: EndReason) {
         self.ended.get_or_insert(reason);
     }
-}
 
-impl Queue {
-    fn next(&self, deadline: Option<Instant>) -> Option<Held> {
-        let mut state = self.state.lock();
-        while state.held.is_empty() && state.ended.is_none() {
-            state.sleeping += 1;
-            let timed_out = match deadline {
-                Some(deadline) => self.filled.wait_until(&mut state, deadline).timed_out(),
-                None => {
-                    self.filled.wait(&mut state);
-                    false
-                }
-            };
-            state.sleeping -= 1;
-            if timed_out {
-                break;
-            }
-        }
-        state.held.pop_front()
-    }
-
-    /// Changes the state, and wakes the reader.
-    fn change(&self, change: impl FnOnce(&mut QueueState)) {
-        let waker = {
-            let mut state = self.state.lock();
-            change(&mut state);
-            if state.sleeping > 0 {
-                self.filled.notify_all();
-            }
-            state.waker.take()
-        };
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+    /// There is something to take, or nothing to wait for.
+    fn is_ready(&self) -> bool {
+        !self.held.is_empty() || self.ended.is_some()
     }
 }
 
 /// The reactor's end of the queue.
 pub(super) struct QueueTaker {
-    queue: Arc<Queue>,
+    queue: Arc<Watched<Queue>>,
     /// The messages of this turn.
     fresh: VecDeque<Held>,
 }
 
 impl QueueTaker {
-    pub(super) fn new() -> (Self, Arc<Queue>) {
-        let queue = Arc::new(Queue::default());
+    pub(super) fn new() -> (Self, Arc<Watched<Queue>>) {
+        let queue = Arc::<Watched<Queue>>::default();
         (Self { queue: Arc::clone(&queue), fresh: VecDeque::new() }, queue)
     }
 }
