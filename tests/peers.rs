@@ -463,13 +463,13 @@ fn a_peer_that_resets_is_noticed_at_once_also_when_much_is_owed_to_it() {
     let client = ConnectOptions::new().limits(Limits::default()).connect(&url).unwrap();
     let _handle = client.subscription("a").sink(Generous).unwrap();
     let mut events = client.events();
-    for asked in [2000, 4000] {
+    for _ in 0..2 {
         eventually("much is owed", || {
-            let written = client.stats().bytes_out;
-            // As long as it grows there is room in the kernel.
+            let before = client.stats();
+            // As long as it writes there is room in the kernel; as long as it reads it does not owe much.
             (events.next_timeout(Duration::from_millis(50)).is_none()
-                && client.stats().messages_in == asked
-                && client.stats().bytes_out == written)
+                && before.messages_in > 0
+                && client.stats() == before)
                 .then_some(())
         });
         go.send(()).unwrap();
