@@ -15,6 +15,8 @@ use crate::outbox::{Command, Outbox, OutboxState, Refusal};
 use crate::stats::Counters;
 use crate::{Event, Inbox};
 
+const WAKE_ATTEMPTS: u32 = 5;
+
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) limits: Limits,
@@ -114,8 +116,9 @@ impl Shared {
 
     #[cold]
     pub(crate) fn wake_now(&self) {
-        // It can only fail when the eventfd is gone, and the reactor with it.
-        let _ = self.waker.wake();
+        // Nobody else will wake it in this sleep, so whatever comes in between, as a signal may, is tried again. What goes on failing is
+        // an eventfd that is gone, and the reactor with it.
+        let _ = (0..WAKE_ATTEMPTS).any(|_| self.waker.wake().is_ok());
     }
 
     /// Appends a command and wakes the reactor.
