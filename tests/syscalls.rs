@@ -184,7 +184,7 @@ impl Drop for Scene {
 /// The kinds of calls with the errors that each is to fail with.
 fn all_faults() -> Vec<(Call, Errno)> {
     let errors = [Errno::CONNRESET, Errno::PIPE, Errno::NOMEM, Errno::INTR, Errno::AGAIN];
-    let calls = [Call::Receive, Call::Send, Call::Wait, Call::Wake];
+    let calls = [Call::Receive, Call::Send, Call::Wait, Call::Connect, Call::Wake];
     let mut all: Vec<_> =
         calls.into_iter().flat_map(|call| errors.map(|errno| (call, errno))).collect();
     all.extend([(Call::Sleep, Errno::INTR), (Call::Sleep, Errno::AGAIN)]);
