@@ -219,6 +219,7 @@ fn sweep_all(scene: &Scene, faults: Vec<(Call, Errno)>) {
         seen.sends,
         seen.could_raise_sigpipe,
     );
+    assert_eq!(seen.could_raise_sigpipe, 0);
 }
 
 #[test]
