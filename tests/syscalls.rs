@@ -226,3 +226,11 @@ fn sweep_all(scene: &Scene, faults: Vec<(Call, Errno)>) {
 fn whatever_system_call_fails_each_publish_is_accounted_for_and_the_client_lives_on() {
     sweep_all(&Scene::new(None), all_faults());
 }
+
+#[test]
+fn with_tls_whatever_read_or_write_fails_nothing_is_sent_twice() {
+    let scene = Scene::new(Some(Certificates::new().unwrap()));
+    let mut faults = all_faults();
+    faults.retain(|(call, _)| matches!(call, Call::Receive | Call::Send));
+    sweep_all(&scene, faults);
+}

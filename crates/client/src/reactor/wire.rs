@@ -1,6 +1,6 @@
 //! The socket of a link, plain or with TLS.
 
-use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::io::{self, IoSlice, Read, Write};
 use std::net::Shutdown;
 
 use mio::net::TcpStream;
@@ -77,21 +77,10 @@ impl Write for Wire {
     fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         match &mut self.tls {
             None => Quiet(&mut self.socket).write_vectored(slices),
+            // One after the other: what was taken of one must not be forgotten over a failure of the next.
             Some(tls) => {
-                let mut taken = 0;
-                for slice in slices {
-                    match tls.write(&mut Quiet(&mut self.socket), slice) {
-                        Ok(count) => {
-                            taken += count;
-                            if count < slice.len() {
-                                break;
-                            }
-                        }
-                        Err(error) if error.kind() == ErrorKind::WouldBlock && taken > 0 => break,
-                        Err(error) => return Err(error),
-                    }
-                }
-                Ok(taken)
+                let first = slices.iter().find(|slice| !slice.is_empty());
+                tls.write(&mut Quiet(&mut self.socket), first.map_or(&[], |slice| slice))
             }
         }
     }
