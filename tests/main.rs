@@ -41,6 +41,9 @@ mod peers;
 #[path = "permissions.rs"]
 mod permissions;
 #[cfg(target_os = "linux")]
+#[path = "secrets.rs"]
+mod secrets;
+#[cfg(target_os = "linux")]
 #[path = "signals.rs"]
 mod signals;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
