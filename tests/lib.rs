@@ -1,5 +1,6 @@
 //! Shared pieces of the integration tests.
 
+pub mod accounts;
 pub mod stream;
 
 use std::time::{Duration, Instant};

@@ -40,6 +40,15 @@ mod moving;
 mod peers;
 #[path = "permissions.rs"]
 mod permissions;
+#[cfg(target_os = "linux")]
+#[path = "secrets.rs"]
+mod secrets;
+#[cfg(target_os = "linux")]
+#[path = "signals.rs"]
+mod signals;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[path = "syscalls.rs"]
+mod syscalls;
 #[path = "tls.rs"]
 mod tls;
 #[path = "tracing.rs"]

@@ -17,6 +17,8 @@ use crate::pending::{Pending, Resolver, pending};
 use crate::stats::Counters;
 use crate::{CloseError, Event, Inbox};
 
+const WAKE_ATTEMPTS: u32 = 5;
+
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) limits: Limits,
@@ -137,8 +139,9 @@ impl Shared {
 
     #[cold]
     pub(crate) fn wake_now(&self) {
-        // It can only fail when the eventfd is gone, and the reactor with it.
-        let _ = self.waker.wake();
+        // Nobody else will wake it in this sleep, so whatever comes in between, as a signal may, is tried again. What goes on failing is
+        // an eventfd that is gone, and the reactor with it.
+        let _ = (0..WAKE_ATTEMPTS).any(|_| self.waker.wake().is_ok());
     }
 
     /// Appends a command that a user asked for, unless too many wait, and wakes the reactor.

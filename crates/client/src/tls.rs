@@ -113,7 +113,7 @@ impl Tls {
             None => Arc::new(self.read_config()?),
         };
         let connection = ClientConnection::new(config, server_name).map_err(TlsError::Handshake)?;
-        Ok(TlsStream { connection: Box::new(connection), failed: None, held: 0 })
+        Ok(TlsStream { connection: Box::new(connection), failed: None, held: 0, broken: None })
     }
 
     fn read_config(&self) -> Result<ClientConfig, TlsError> {
@@ -184,6 +184,8 @@ pub(crate) struct TlsStream {
     failed: Option<rustls::Error>,
     /// No fewer bytes than were taken and wait for the socket.
     held: usize,
+    /// Why the socket has failed, for whoever writes next.
+    broken: Option<io::Error>,
 }
 
 impl TlsStream {
@@ -221,15 +223,12 @@ impl TlsStream {
             }
             let processed = self.connection.process_new_packets();
             // The answer to a handshake, or the alert that says why not.
-            let flushed = self.flush(socket);
+            // If it can not be sent, whoever writes next is told: what has come is to be read first.
+            let _ = self.flush(socket);
             if let Err(error) = processed {
                 let told = io::Error::new(ErrorKind::InvalidData, error.clone());
                 self.failed = Some(error);
                 return Err(told);
-            }
-            match flushed {
-                Err(error) if error.kind() != ErrorKind::WouldBlock => return Err(error),
-                _ => {}
             }
         }
     }
@@ -239,17 +238,30 @@ impl TlsStream {
         self.flush(socket)?;
         let taken = self.connection.writer().write(bytes)?;
         self.held += taken;
-        match self.flush(socket) {
-            Err(error) if error.kind() != ErrorKind::WouldBlock => Err(error),
-            _ if taken == 0 && !bytes.is_empty() => Err(ErrorKind::WouldBlock.into()),
+        // What was taken may have been sent, also if this fails: to tell of it now would have it sent again on the next connection.
+        // Whoever writes next is told.
+        let _ = self.flush(socket);
+        match taken {
+            0 if !bytes.is_empty() => Err(ErrorKind::WouldBlock.into()),
             _ => Ok(taken),
         }
     }
 
     /// Sends what waits.
     pub(crate) fn flush(&mut self, socket: &mut impl Write) -> io::Result<()> {
+        if let Some(error) = &self.broken {
+            return Err(same(error));
+        }
         while self.connection.wants_write() {
-            self.connection.write_tls(socket)?;
+            match self.connection.write_tls(socket) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Err(error),
+                Err(error) => {
+                    self.broken = Some(same(&error));
+                    return Err(error);
+                }
+                Ok(_) => {}
+            }
         }
         self.held = 0;
         Ok(())
@@ -261,4 +273,9 @@ impl TlsStream {
         // A socket that takes nothing now gets no farewell.
         let _ = self.flush(socket);
     }
+}
+
+/// An error of the system once more.
+fn same(error: &io::Error) -> io::Error {
+    error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error)
 }

@@ -18,6 +18,7 @@
 //! For what a server on loopback never does by itself there are, on Unix, a `Proxy` that spoils
 //! what goes through it, a `Scripted` server that says anything, and a raw `Publisher`. The feature
 //! `tls` makes certificates, and `auth` makes operators, users and their keys.
+//! On Linux the feature `faults` runs a `Program` that gets signals, whose system calls fail, and whose memory is searched.
 //!
 //! [`find_server`] decides which binary runs: `NATS_SERVER`, `PATH`, the cache, and at last a
 //! checked download.
@@ -26,6 +27,8 @@ mod archive;
 #[cfg(feature = "auth")]
 mod auth;
 mod cluster;
+#[cfg(all(feature = "faults", target_os = "linux"))]
+mod faults;
 mod fetch;
 mod find;
 mod folder;
@@ -50,6 +53,10 @@ mod wheel;
 #[cfg(feature = "auth")]
 pub use auth::{JwtUser, Nkey, Operator};
 pub use cluster::{Cluster, ClusterBuilder};
+#[cfg(all(feature = "faults", target_os = "linux", target_arch = "x86_64"))]
+pub use faults::{Call, Errno, Fault, Trace};
+#[cfg(all(feature = "faults", target_os = "linux"))]
+pub use faults::{Ended, Program, occurrences};
 pub use fetch::FetchError;
 pub use find::{FindError, ServerBinary, Source, Unusable, find_server};
 pub use process::StartError;

@@ -125,12 +125,17 @@ pub(crate) fn connect(address: SocketAddr, options: &SocketOptions) -> io::Resul
     }
 }
 
+/// Whether the handshake goes on behind: also after a signal.
+#[cfg(unix)]
 fn is_under_way(error: &io::Error) -> bool {
-    #[cfg(unix)]
-    let in_progress = error.raw_os_error() == Some(rustix::io::Errno::INPROGRESS.raw_os_error());
-    #[cfg(not(unix))]
-    let in_progress = false;
-    in_progress || error.kind() == io::ErrorKind::WouldBlock
+    use rustix::io::Errno;
+    let goes_on = [Errno::INPROGRESS, Errno::INTR].map(Errno::raw_os_error);
+    error.raw_os_error().is_some_and(|error| goes_on.contains(&error))
+}
+
+#[cfg(not(unix))]
+fn is_under_way(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::WouldBlock
 }
 
 #[cfg(test)]

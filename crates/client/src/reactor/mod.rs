@@ -13,6 +13,7 @@ mod make;
 mod moving;
 mod output;
 mod pool;
+mod quiet;
 mod reconnect;
 mod routes;
 mod sleep;

@@ -1,10 +1,11 @@
 //! The socket of a link, plain or with TLS.
 
-use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::io::{self, IoSlice, Read, Write};
 use std::net::Shutdown;
 
 use mio::net::TcpStream;
 
+use super::quiet::Quiet;
 use crate::tls::{TlsError, TlsStream};
 
 /// Reads and writes bytes, and never waits.
@@ -46,7 +47,7 @@ impl Wire {
     /// Says that nothing more will come. What the peer still sends can be read.
     pub(crate) fn finish(&mut self) {
         if let Some(tls) = &mut self.tls {
-            tls.finish(&mut self.socket);
+            tls.finish(&mut Quiet(&mut self.socket));
         }
         // It can only fail on a socket that is gone, which the next read finds out.
         let _ = self.socket.shutdown(Shutdown::Write);
@@ -58,7 +59,7 @@ impl Read for Wire {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match &mut self.tls {
             None => self.socket.read(buffer),
-            Some(tls) => tls.read(&mut self.socket, buffer),
+            Some(tls) => tls.read(&mut Quiet(&mut self.socket), buffer),
         }
     }
 }
@@ -68,29 +69,18 @@ impl Write for Wire {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match &mut self.tls {
             None => self.socket.write(bytes),
-            Some(tls) => tls.write(&mut self.socket, bytes),
+            Some(tls) => tls.write(&mut Quiet(&mut self.socket), bytes),
         }
     }
 
     #[inline]
     fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         match &mut self.tls {
-            None => self.socket.write_vectored(slices),
+            None => Quiet(&mut self.socket).write_vectored(slices),
+            // One after the other: what was taken of one must not be forgotten over a failure of the next.
             Some(tls) => {
-                let mut taken = 0;
-                for slice in slices {
-                    match tls.write(&mut self.socket, slice) {
-                        Ok(count) => {
-                            taken += count;
-                            if count < slice.len() {
-                                break;
-                            }
-                        }
-                        Err(error) if error.kind() == ErrorKind::WouldBlock && taken > 0 => break,
-                        Err(error) => return Err(error),
-                    }
-                }
-                Ok(taken)
+                let first = slices.iter().find(|slice| !slice.is_empty());
+                tls.write(&mut Quiet(&mut self.socket), first.map_or(&[], |slice| slice))
             }
         }
     }
@@ -98,7 +88,7 @@ impl Write for Wire {
     fn flush(&mut self) -> io::Result<()> {
         match &mut self.tls {
             None => Ok(()),
-            Some(tls) => tls.flush(&mut self.socket),
+            Some(tls) => tls.flush(&mut Quiet(&mut self.socket)),
         }
     }
 }
