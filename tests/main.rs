@@ -40,6 +40,8 @@ mod moving;
 mod peers;
 #[path = "permissions.rs"]
 mod permissions;
+#[path = "rolling.rs"]
+mod rolling;
 #[path = "tls.rs"]
 mod tls;
 #[path = "tracing.rs"]
