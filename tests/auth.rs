@@ -7,12 +7,14 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use data_encoding::BASE64URL_NOPAD;
+use jetlane_client::proto::Connect;
 use jetlane_client::{
     Auth, Backoff, Client, ConnectError, ConnectOptions, CredentialsError, Event, ServerError,
-    State,
+    ServerUrl, State,
 };
 use jetlane_testkit::{Direction, Nkey, Operator, Proxy, Scripted, Server};
 use jetlane_tests::{DEADLINE, event, eventually, next_failure, next_loss, next_return};
+use serde_json::{Map, Value, json};
 
 fn start(config: &str) -> Server {
     Server::builder().without_jetstream().config(config).start().unwrap()
@@ -309,7 +311,8 @@ fn who_keeps_trying_after_refusals_follows_the_backoff_and_comes_back() {
         says(&next_failure(&mut events), "authorization violation");
     }
     // With jitter each wait is half as long at least.
-    assert!(since.elapsed() >= wait * 5, "{:?}", since.elapsed());
+    let took = since.elapsed();
+    assert!(took >= wait * 5, "10 attempts took only {took:?}");
     server.reload(&user("u", "p")).unwrap();
     next_return(&mut events);
     client.flush().wait().unwrap();
@@ -447,6 +450,33 @@ fn no_secret_is_ever_shown() {
 }
 
 #[test]
+fn what_secrets_are_kept_in_does_not_show_them() {
+    let secret = || "MARKER".to_string();
+    let kept = [
+        Auth::Token(secret()),
+        Auth::UserPassword { user: secret(), password: secret() },
+        Auth::NKey { public: secret(), signature: secret().into() },
+        Auth::Jwt { jwt: secret(), signature: Some(secret().into()) },
+    ];
+    let new = ConnectOptions::new;
+    let options = [
+        new().token("MARKER"),
+        new().user_password("u", "MARKER"),
+        new().nkey("MARKER"),
+        new().credentials("MARKER"),
+        new().auth_callback(|_| Ok(Auth::Token("MARKER".into()))),
+    ];
+    let urls = ServerUrl::parse_list("nats://u:MARKER@a,tls://MARKER@b").unwrap();
+    let mut shown = format!("{kept:?} {kept:#?} {options:?} {options:#?} {urls:?} {urls:#?}");
+    shown.extend(urls.iter().map(ServerUrl::to_string));
+    let connects = kept.map(|auth| Connect { auth, ..Connect::default() });
+    shown += &format!("{connects:?} {connects:#?}");
+    // Bytes are shown as numbers, in one line or in several.
+    let as_bytes = ["77, 65, 82", "77,\n"];
+    assert!(!shown.contains("MARKER") && !as_bytes.iter().any(|m| shown.contains(m)), "{shown}");
+}
+
+#[test]
 fn no_url_that_is_wrong_shows_its_password() {
     for url in [
         "nats://u:MARKER@",
@@ -466,39 +496,50 @@ fn no_url_that_is_wrong_shows_its_password() {
     }
 }
 
+/// Connects with `options`, and returns all that the client sends and the fields of its CONNECT.
+fn connect_of(server: &Server, options: ConnectOptions) -> (String, Map<String, Value>) {
+    let proxy = Proxy::start(server.port()).unwrap();
+    options.connect(&proxy.url()).unwrap();
+    let sent = String::from_utf8(proxy.seen(Direction::ToServer)).unwrap();
+    let json = sent.lines().next().unwrap().strip_prefix("CONNECT ").unwrap();
+    let fields = serde_json::from_str(json).unwrap();
+    (sent, fields)
+}
+
 #[test]
 fn connect_says_what_it_must_and_nothing_else() {
-    let always =
-        ["echo", "headers", "lang", "no_responders", "pedantic", "protocol", "tls_required"];
-    let always = [&always[..], &["verbose", "version"]].concat();
+    let usual = json!({
+        "echo": true, "headers": true, "lang": "rust-jetlane", "no_responders": true, "pedantic": false, "protocol": 1,
+        "tls_required": false, "verbose": false, "version": env!("CARGO_PKG_VERSION"),
+    });
     let operator = Operator::new().unwrap();
     let nkey = Nkey::new().unwrap();
-    let creds = operator.user("u").unwrap().creds();
+    let user_jwt = operator.user("u").unwrap();
     let (open, keys, jwts) =
         (start(""), start(&Nkey::server_config(&[&nkey])), start(operator.server_config()));
     let new = ConnectOptions::new;
-    let cases: [(&Server, ConnectOptions, &[&str]); 6] = [
-        (&open, new(), &[]),
-        (&open, new().name("n"), &["name"]),
-        (&open, new().token("t"), &["auth_token"]),
-        (&open, new().user_password("u", "p"), &["pass", "user"]),
-        (&keys, new().nkey(nkey.seed()), &["nkey", "sig"]),
-        (&jwts, new().credentials(&creds), &["jwt", "sig"]),
+    // The signature of a nonce is another one each time: the server has taken it.
+    let cases = [
+        (&open, new(), json!({}), false),
+        (&open, new().name("n"), json!({"name": "n"}), false),
+        (&open, new().no_echo(), json!({"echo": false}), false),
+        (&open, new().token("t"), json!({"auth_token": "t"}), false),
+        (&open, new().user_password("u", "p"), json!({"user": "u", "pass": "p"}), false),
+        (&keys, new().nkey(nkey.seed()), json!({"nkey": nkey.public_key()}), true),
+        (&jwts, new().credentials(&user_jwt.creds()), json!({"jwt": user_jwt.jwt()}), true),
     ];
-    for (server, options, more) in cases {
-        let proxy = Proxy::start(server.port()).unwrap();
-        options.connect(&proxy.url()).unwrap();
-        let sent = String::from_utf8(proxy.seen(Direction::ToServer)).unwrap();
-        let json = sent.lines().next().unwrap().strip_prefix("CONNECT ").unwrap();
-        let fields: serde_json::Map<String, serde_json::Value> =
-            serde_json::from_str(json).unwrap();
-        let mut expected = [&always[..], more].concat();
-        expected.sort_unstable();
-        let mut fields: Vec<_> = fields.keys().map(String::as_str).collect();
-        fields.sort_unstable();
+    let count = cases.len();
+    for (server, options, more, signs) in cases {
+        let (sent, mut fields) = connect_of(server, options);
+        assert_eq!(fields.remove("sig").is_some(), signs, "{fields:?}");
+        let mut expected = usual.as_object().unwrap().clone();
+        expected.extend(more.as_object().unwrap().clone());
         assert_eq!(fields, expected);
-        assert!(!sent.contains(nkey.seed()), "a seed is never sent");
+        for seed in [nkey.seed(), user_jwt.nkey().seed()] {
+            assert!(!sent.contains(seed), "a seed is never sent");
+        }
     }
+    println!("S3: {count} kinds of CONNECT, of these fields and values and no others");
 }
 
 #[test]
@@ -513,11 +554,11 @@ fn a_server_that_takes_us_and_refuses_us_at_once_is_not_stormed() {
             let _ = socket.send("-ERR 'User Authentication Expired'\r\n");
         }
     });
-    let wait = Duration::from_millis(100);
+    let (first, most) = (Duration::from_millis(20), Duration::from_millis(200));
     let client = ConnectOptions::new()
         .keep_trying_after_refusal()
         .retry_on_failed_connect()
-        .reconnect_backoff(Backoff { first: wait, most: wait })
+        .reconnect_backoff(Backoff { first, most })
         .connect(&url)
         .unwrap();
     let mut events = client.events();
@@ -526,7 +567,10 @@ fn a_server_that_takes_us_and_refuses_us_at_once_is_not_stormed() {
     for _ in 0..10 {
         next_loss(&mut events);
     }
-    assert!(since.elapsed() >= wait * 4, "{:?}", since.elapsed());
+    // The waits double, and are not begun anew by a connection that stood for a moment: with jitter half of 20, 40, 80, 160 and five
+    // times 200 ms at least.
+    let took = since.elapsed();
+    assert!(took >= Duration::from_millis(650), "10 connections took only {took:?}");
     assert!(taken.load(SeqCst) >= 10);
     client.close(Duration::ZERO).unwrap();
 }

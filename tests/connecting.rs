@@ -8,11 +8,12 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use jetlane_client::{
-    AddressOrder, Client, ConnectError, ConnectOptions, Event, Events, Limits, PublishError, State,
+    AddressOrder, Backoff, Client, ConnectError, ConnectOptions, Event, Events, Limits,
+    PublishError, State,
 };
 use jetlane_jetstream::{AckPolicy, ConsumerConfig, JetStream, StreamConfig, Ticket};
 use jetlane_testkit::{Cluster, End, Proxy, Scripted, Server};
-use jetlane_tests::{DEADLINE, eventually};
+use jetlane_tests::{DEADLINE, eventually, rounds};
 
 fn server() -> Server {
     Server::builder().without_jetstream().start().unwrap()
@@ -441,11 +442,6 @@ fn percentiles(mut times: Vec<Duration>) -> String {
     format!("p50 {:.1} ms, p99 {:.1} ms, most {:.1} ms", at(0.5), at(0.99), at(1.0))
 }
 
-/// How often something is repeated: less than the figures in docs/RELIABILITY.md, unless JETLANE_ROUNDS says how often.
-fn rounds(usual: usize) -> usize {
-    std::env::var("JETLANE_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(usual)
-}
-
 #[test]
 fn a_server_that_comes_back_is_found_soon() {
     let mut server = server();
@@ -463,7 +459,12 @@ fn a_server_that_comes_back_is_found_soon() {
         assert!(all.next_timeout(DEADLINE).is_some());
         times.push(listening.elapsed());
     }
+    times.sort_unstable();
+    let (half, most) = (times[times.len() / 2], times[times.len() - 1]);
     println!("C5: {} restarts, listening to first message: {}", times.len(), percentiles(times));
+    // A restart takes less than half a second, so the wait has not doubled beyond that.
+    assert!(half < Duration::from_millis(500), "half of them took {half:?} or more");
+    assert!(most < Duration::from_secs(3), "one took {most:?}");
 }
 
 #[test]
@@ -500,4 +501,41 @@ fn clients_of_a_server_that_comes_back_do_not_come_all_at_once() {
     println!("C8: {CLIENTS} clients back within {all:?}; the most in 10 ms: {most}");
     // How evenly the waits are spread is tested where they are drawn; a machine that stands still for a moment lets many come at once.
     assert!(most < CLIENTS, "{most}");
+}
+
+/// The wait before the first attempt is drawn from all of the backoff's first wait.
+#[test]
+fn clients_that_are_cut_off_at_once_come_back_one_after_the_other() {
+    // Fewer than a listener keeps waiting, or those that come at once would come later than they meant to.
+    const CLIENTS: usize = 100;
+    let server = server();
+    let proxy = Proxy::start(server.port()).unwrap();
+    let first = Duration::from_millis(600);
+    let at: Arc<Mutex<Vec<Instant>>> = Arc::default();
+    let _clients: Vec<_> = (0..CLIENTS)
+        .map(|_| {
+            let at = Arc::clone(&at);
+            ConnectOptions::new()
+                .reconnect_backoff(Backoff { first, most: first })
+                .on_event(move |event| {
+                    if matches!(event, Event::Reconnected { .. }) {
+                        at.lock().unwrap().push(Instant::now());
+                    }
+                })
+                .connect(&proxy.url())
+                .unwrap()
+        })
+        .collect();
+    let cut = Instant::now();
+    proxy.cut(End::Fin);
+    eventually("all are back", || (at.lock().unwrap().len() == CLIENTS).then_some(()));
+    let at = at.lock().unwrap();
+    let early = at.iter().filter(|at| **at < cut + first / 2).count();
+    let took = at[CLIENTS - 1] - cut;
+    println!(
+        "C8: of {CLIENTS} clients cut off at once {early} were back in half of {first:?}, all in {took:?}"
+    );
+    // Half of them as a rule, and 35 more once in very many runs; on a busy machine fewer.
+    assert!((1..=CLIENTS / 2 + 35).contains(&early), "{early} came in the first half of {first:?}");
+    assert!(took < first + Duration::from_secs(2), "the last one came after {took:?}");
 }

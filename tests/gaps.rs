@@ -63,6 +63,25 @@ fn a_watermark_stops_at_a_gap_on_a_live_connection() {
     assert_eq!(through.client().stats().reconnects, 0);
 }
 
+#[test]
+fn an_ordered_consumption_waits_at_a_gap_on_a_live_connection() {
+    let (server, js) = with_stream();
+    let proxy = Proxy::start(server.port()).unwrap();
+    let consumer = impatient_consumer(&js, AckPolicy::Explicit);
+    let through = JetStream::new(Client::connect(&proxy.url()).unwrap()).unwrap();
+    let mut messages = through.consume(&consumer).in_order().queued().unwrap();
+    publish_more(&js, 5);
+    handle_in_order(&mut messages, 0, 5, "before");
+    proxy.deafen(ToClient);
+    publish_more(&js, 5);
+    eventually("five are swallowed", || (swallowed(&proxy) >= 5).then_some(()));
+    proxy.hear(ToClient);
+    publish_more(&js, 10);
+    handle_in_order(&mut messages, 5, 20, "after");
+    all_acknowledged(&js, 20);
+    assert_eq!(through.client().stats().reconnects, 0);
+}
+
 /// Messages are published all the time while connections are cut, with messages swallowed before it.
 #[test]
 fn nothing_is_skipped_under_load_while_connections_are_cut() {

@@ -1,11 +1,12 @@
 //! Peers that break the protocol, servers that lie, publishers that send what they like, and users whose callbacks panic.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use jetlane_client::{
-    Auth, Client, CloseReason, ConnectOptions, Event, Limits, MalformedHeaders, PublishError,
-    RequestError, Subscription,
+    Auth, Client, CloseReason, ConnectOptions, Event, Inbox, Limits, MalformedHeaders,
+    PublishError, RequestError, Subscription,
 };
 use jetlane_jetstream::{ConsumerConfig, JetStream, StreamConfig};
 use jetlane_testkit::{Publisher, Scripted, Server};
@@ -20,11 +21,16 @@ fn hasty() -> ConnectOptions {
     ConnectOptions::new().reconnect_delay(|_| Duration::from_micros(200))
 }
 
-/// Looks for an event.
-fn await_event(events: &mut jetlane_client::Events, mut is: impl FnMut(&Event) -> bool) {
-    let deadline = Instant::now() + DEADLINE;
-    while !is(&events.next_timeout(DEADLINE).expect("it comes")) {
-        assert!(Instant::now() < deadline);
+/// Waits until the connection is back after what `case` tells.
+fn await_return(events: &mut jetlane_client::Events, case: &str) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        match events.next_timeout(left) {
+            Some(Event::Reconnected { .. }) => return,
+            Some(_) => {}
+            None => panic!("the connection did not end, or did not come back, after {case}"),
+        }
     }
 }
 
@@ -133,7 +139,7 @@ fn whatever_a_server_says_nothing_panics_and_only_broken_protocol_ends_the_conne
             survived += 1;
             client.publish("next", "").unwrap();
         }
-        await_event(&mut events, |event| matches!(event, Event::Reconnected { .. }));
+        await_return(&mut events, &case);
         assert_eq!(client.stats().reconnects, n as u64 + 1, "one close each: {case}");
     }
     println!(
@@ -339,13 +345,40 @@ fn nobody_answers_for_another_by_guessing_inboxes() {
     }
     let accepted = requests
         .into_iter()
-        .filter(|_| true)
         .map(|request| request.wait())
         .filter(|reply| !matches!(reply, Err(RequestError::TimedOut)));
     let accepted = accepted.count();
     println!("P5: {} guesses at 10 requests, accepted {accepted}", guesses.len());
-    assert_eq!(accepted, 0);
+    assert_eq!(accepted, 0, "guesses taken for replies");
     assert_eq!(js.pending_acks(), 0);
+}
+
+/// P5: what a guess has to hit. Every client has an id of its own, and nothing of it is the same in all of them.
+#[test]
+fn the_ids_of_inboxes_tell_nothing_of_each_other() {
+    const IDS: usize = 2000;
+    let id = |inbox: &[u8]| inbox.split(|byte| *byte == b'.').nth(1).unwrap().to_vec();
+    let ids: HashSet<_> = (0..IDS).map(|_| id(Inbox::new().prefix())).collect();
+    assert_eq!(ids.len(), IDS, "each is another one");
+    let digits = |place: usize| ids.iter().map(|id| id[place]).collect::<HashSet<_>>().len();
+    let fewest = (0..12).map(digits).min().unwrap();
+    // Of 2000 draws from 32 digits, each comes up.
+    assert_eq!(fewest, 32, "any digit in any place");
+    // The requests of a client have such an id.
+    let server = server();
+    let witness = Client::connect(&server.url()).unwrap();
+    let mut asked = witness.subscribe("silent").unwrap();
+    witness.flush().wait().unwrap();
+    let clients: HashSet<_> = (0..20)
+        .map(|_| {
+            let client = Client::connect(&server.url()).unwrap();
+            let _request = client.request("silent", "", DEADLINE).unwrap();
+            id(asked.next_timeout(DEADLINE).expect("it comes").reply().unwrap())
+        })
+        .collect();
+    assert_eq!(clients.len(), 20, "each client has another one");
+    assert!(clients.iter().all(|id| id.len() == 12 && !ids.contains(id)));
+    println!("P5: {IDS} ids, {} of them different, {fewest} of 32 digits in each place", ids.len());
 }
 
 /// P7.

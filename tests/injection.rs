@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jetlane_client::{Client, ConnectOptions, Headers, Subscription};
 use jetlane_jetstream::JetStream;
-use jetlane_testkit::{Publisher, Server};
+use jetlane_testkit::{Direction, Proxy, Publisher, Server};
 use jetlane_tests::DEADLINE;
 
 /// Texts with a byte at the beginning, within, and at the end, and one that would be a PUB if the byte ended words or lines.
@@ -105,23 +105,39 @@ fn no_byte_in_any_text_smuggles_a_command() {
     println!("S1: {} accepted, {} refused", trial.accepted, trial.refused);
 }
 
+/// The name in the CONNECT of the newest connection through `proxy`.
+fn name_told(proxy: &Proxy) -> Option<String> {
+    let sent = String::from_utf8(proxy.seen(Direction::ToServer)).ok()?;
+    let connect = sent.split("\r\n").next()?.strip_prefix("CONNECT ")?;
+    let fields: serde_json::Value = serde_json::from_str(connect).ok()?;
+    Some(fields.get("name")?.as_str()?.to_owned())
+}
+
 /// S1.
 #[test]
 fn no_byte_in_a_name_or_an_inbox_prefix_or_a_reply_to_answer_smuggles_a_command() {
     let mut trial = Trial::start();
-    let url = trial.server.url();
+    let proxy = Proxy::start(trial.server.port()).unwrap();
     let connects = |options: ConnectOptions| {
-        options.connect(&url).is_ok_and(|client| {
+        options.connect(&proxy.url()).is_ok_and(|client| {
             let asked = client.request("nobody", "", DEADLINE).map(|request| request.wait());
-            assert!(asked.is_ok());
+            assert!(asked.is_ok(), "a request is taken by a client that has connected");
             client.flush().wait().unwrap();
             assert_eq!(client.stats().reconnects, 0);
             true
         })
     };
-    trial.give("client name", |_, text| connects(ConnectOptions::new().name(text)));
+    trial.give("client name", |_, text| {
+        assert!(connects(ConnectOptions::new().name(text)), "a name may be any text: {text:?}");
+        assert_eq!(name_told(&proxy).as_deref(), Some(text), "it is told as it was given");
+        true
+    });
     trial.give("inbox prefix", |_, text| connects(ConnectOptions::new().inbox_prefix(text)));
-    // Replies of a publisher's, with all bytes that the server lets through.
+    answer_replies(&mut trial);
+}
+
+/// Answers what a publisher asks with replies of all bytes that the server lets through.
+fn answer_replies(trial: &mut Trial) {
     let publisher = Publisher::connect(trial.server.port()).unwrap();
     let mut questions = trial.client.subscribe("ask").unwrap();
     trial.client.flush().wait().unwrap();
@@ -131,9 +147,12 @@ fn no_byte_in_a_name_or_an_inbox_prefix_or_a_reply_to_answer_smuggles_a_command(
         publisher.send([b"PUB ask ", &reply[..], b" 0\r\n\r\n"].concat()).unwrap();
     }
     let (mut answered, mut refused) = (0, 0);
-    for _ in &bytes {
+    for &byte in &bytes {
         let question = questions.next_timeout(DEADLINE).expect("it comes");
-        match trial.client.respond(&question, "x") {
+        let answer = trial.client.respond(&question, "x");
+        // As for any other subject: a reply that is none is not answered.
+        assert_eq!(answer.is_ok(), byte.is_ascii_graphic(), "a reply with {byte:#x}: {answer:?}");
+        match answer {
             Ok(()) => answered += 1,
             Err(_) => refused += 1,
         }

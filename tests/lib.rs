@@ -25,6 +25,11 @@ pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     }
 }
 
+/// How often something is repeated: less than the figures in docs/RELIABILITY.md, unless JETLANE_ROUNDS says how often.
+pub fn rounds(usual: usize) -> usize {
+    std::env::var("JETLANE_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(usual)
+}
+
 /// What `wanted` takes from the first event that it wants; those before it are skipped. Waits for [`DEADLINE`] at most.
 ///
 /// # Panics

@@ -40,6 +40,8 @@ mod moving;
 mod peers;
 #[path = "permissions.rs"]
 mod permissions;
+#[path = "rolling.rs"]
+mod rolling;
 #[cfg(target_os = "linux")]
 #[path = "secrets.rs"]
 mod secrets;

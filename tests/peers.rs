@@ -35,17 +35,18 @@ fn cpu_of(thread: &Path) -> Duration {
 /// C4.
 #[test]
 fn a_half_open_connection_is_noticed_after_the_pings_that_were_asked_for() {
+    // What a busy machine may take to wake a thread.
+    const MARGIN: Duration = Duration::from_millis(500);
     let server = server();
-    let mut worst = Vec::new();
-    for (interval, most) in [(40, 2), (60, 1), (30, 4)] {
+    for (interval, most) in [(100, 2), (150, 1), (60, 4)] {
+        let interval = Duration::from_millis(interval);
         let client = ConnectOptions::new()
-            .ping_interval(Duration::from_millis(interval))
+            .ping_interval(interval)
             .max_pings_out(most)
             .connect(&server.url())
             .unwrap();
         let mut events = client.events();
-        let formula = Duration::from_millis(interval) * (most + 1);
-        let mut ratios: Vec<f64> = (0..5)
+        let mut times: Vec<Duration> = (0..5)
             .map(|_| {
                 server.pause();
                 let started = Instant::now();
@@ -53,17 +54,23 @@ fn a_half_open_connection_is_noticed_after_the_pings_that_were_asked_for() {
                 let took = started.elapsed();
                 server.resume();
                 await_event(&mut events, |event| matches!(event, Event::Reconnected { .. }));
-                took.as_secs_f64() / formula.as_secs_f64()
+                took
             })
             .collect();
-        ratios.sort_by(f64::total_cmp);
+        times.sort();
+        let formula = interval * (most + 1);
+        let ratio = |time: Duration| time.as_secs_f64() / formula.as_secs_f64();
         println!(
-            "C4: interval {interval} ms, {most} unanswered: detection / formula p50 {:.2}, max {:.2}",
-            ratios[2], ratios[4]
+            "C4: interval {interval:?}, {most} unanswered: detection / formula p50 {:.2}, max {:.2}",
+            ratio(times[2]),
+            ratio(times[4])
         );
-        worst.push(ratios[2]);
+        let case = format!("interval {interval:?}, {most} unanswered: {times:?}");
+        // The first PING that is not answered may have been due at once.
+        assert!(times[0] >= interval * most, "too soon: {case}");
+        assert!(times[2] < formula + interval / 2, "a PING too late: {case}");
+        assert!(times[4] < formula + MARGIN, "too late: {case}");
     }
-    assert!(worst.iter().all(|ratio| (0.5..2.0).contains(ratio)), "{worst:?}");
 }
 
 /// Takes clients, says `then`, and drops them. Returns its URL, and how many it took.
@@ -103,8 +110,8 @@ fn a_server_that_takes_us_and_drops_us_is_tried_no_more_often_than_the_backoff_a
         let (attempts, cpu) = (count.load(Relaxed), cpu_of(&thread).saturating_sub(before));
         println!("C9: {case}: {attempts} connections in 1 s, CPU {cpu:?}");
         // The first two come at once, the others 25 to 50, 50 to 100, then 100 to 200 ms apart.
-        assert!((4..=13).contains(&attempts), "{case}: {attempts}");
-        assert!(cpu < Duration::from_millis(150), "{case}: {cpu:?}");
+        assert!((4..=13).contains(&attempts), "{case}: {attempts} attempts in a second");
+        assert!(cpu < Duration::from_millis(150), "{case}: {cpu:?} of CPU in a second");
         client.close(DEADLINE).unwrap();
     }
 }
@@ -316,6 +323,17 @@ fn a_resolver_or_dialer_that_panics_is_a_failed_attempt_at_once() {
     assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
 }
 
+/// Sends `says`, and `drip` again and again until the client has gone; but not for ever, should it never go.
+fn stall(peer: &Scripted, says: &str, drip: &str) {
+    let mut socket = peer.accept_silently().unwrap();
+    socket.send(says).unwrap();
+    let until = Instant::now() + Duration::from_secs(2);
+    while !drip.is_empty() && Instant::now() < until && socket.send(drip).is_ok() {
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
+    let _ = socket.rest();
+}
+
 /// C13.
 #[test]
 fn a_handshake_that_stalls_ends_with_the_connect_timeout_wherever_it_stalls() {
@@ -323,22 +341,20 @@ fn a_handshake_that_stalls_ends_with_the_connect_timeout_wherever_it_stalls() {
     let secure = Scripted::INFO.trim_end_matches('}').to_owned() + ",\"tls_required\":true}";
     let info = format!("INFO {} \r\n", Scripted::INFO);
     let stages = [
-        ("no INFO", String::new()),
-        ("half an INFO", info[..40].into()),
-        ("no PONG", info.clone()),
-        ("half a PONG", format!("{info}PO")),
-        ("PINGs and no PONG", format!("{info}{}", "PING\r\n".repeat(10))),
-        ("INFOs and no PONG", info.repeat(10)),
-        ("no TLS", format!("INFO {secure} \r\n")),
+        ("no INFO", String::new(), ""),
+        ("half an INFO", info[..40].into(), ""),
+        ("an INFO that does not end", "INFO {\"x\":\"".into(), "x"),
+        ("no PONG", info.clone(), ""),
+        ("half a PONG", format!("{info}PO"), ""),
+        ("PINGs and no PONG", format!("{info}{}", "PING\r\n".repeat(10)), "PING\r\n"),
+        ("INFOs and no PONG", info.repeat(10), &info),
+        ("no TLS", format!("INFO {secure} \r\n"), ""),
     ];
-    for (stage, says) in stages {
+    for (stage, says, drip) in stages {
         let peer = Scripted::start().unwrap();
         let url = peer.url();
-        let serving = std::thread::spawn(move || {
-            let mut socket = peer.accept_silently().unwrap();
-            socket.send(says).unwrap();
-            let _ = socket.rest();
-        });
+        let drip = drip.to_owned();
+        let serving = std::thread::spawn(move || stall(&peer, &says, &drip));
         let started = Instant::now();
         let error = ConnectOptions::new().connect_timeout(timeout).connect(&url).unwrap_err();
         let took = started.elapsed();

@@ -7,6 +7,7 @@ use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, TcpStream};
 use std::path::PathBuf;
 use std::process::ExitStatus;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use crate::find::{ServerBinary, find_server};
@@ -35,7 +36,7 @@ pub struct Server {
     base_config: String,
     port: u16,
     pid: u32,
-    held_port: Option<HeldPort>,
+    held_port: OnceLock<HeldPort>,
 }
 
 /// How a server is to be started.
@@ -119,11 +120,16 @@ impl Server {
     /// for a restart.
     pub fn kill(&mut self) {
         self.process = None;
-        if self.held_port.is_none() {
-            // Once held it stays held, as a server may listen on a held port. If it cannot be held,
-            // that is a small risk for the restart, which will say so if it comes true.
-            self.held_port = HeldPort::of(self.port).ok();
-        }
+        // If it cannot be held, that is a small risk for the restart, which will say so if it comes
+        // true.
+        let _ = self.hold_port();
+    }
+
+    /// Keeps the port of a server that does not listen any more. Once held it stays held, as a
+    /// server may listen on a held port.
+    fn hold_port(&self) -> bool {
+        self.held_port.get().is_some()
+            || HeldPort::of(self.port).is_ok_and(|port| self.held_port.set(port).is_ok())
     }
 
     /// Waits until the server ends by itself, for 40 s at most. Then it is as if it had been
@@ -240,7 +246,10 @@ impl Server {
         // It says so a moment before it stops listening.
         let refuses = || TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_err();
         crate::wait::until(ANSWER_LIMIT, || (entered() && refuses()).then_some(()))
-            .ok_or_else(|| ErrorKind::TimedOut.into())
+            .ok_or(ErrorKind::TimedOut)?;
+        // It will run for a while, and its clients leave: nobody else is to get the port meanwhile.
+        let _ = self.hold_port();
+        Ok(())
     }
 
     /// Replaces the text given to [`ServerBuilder::config`] by `config` and makes the server reload
@@ -307,7 +316,7 @@ impl ServerBuilder {
             base_config: self.base_config,
             port: 0,
             pid: 0,
-            held_port: None,
+            held_port: OnceLock::new(),
         };
         server
             .write_config(&self.config)

@@ -134,7 +134,8 @@ impl<T: Taker> PullSink<T> {
     #[inline]
     fn deliver(&mut self, delivery: Delivery, message: &MessageRef<'_>, out: &mut Out<'_>) {
         self.heard = true;
-        if self.guard == Guard::Watermark {
+        // Between servers, deliveries get lost without a word to us: a leader of the consumer that stops, and is followed at once.
+        if self.guard != Guard::Nothing {
             let last = self.consumer_sequence.replace(delivery.consumer_sequence);
             if last.is_some_and(|last| delivery.consumer_sequence > last.saturating_add(1)) {
                 self.close_gate();
