@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use jetlane::jetstream::{ConsumerConfig, DeliverPolicy, Discard};
 use jetlane::{
     CloseError, ConnectOptions, Envelope, EnvelopeError, EventBus, Limits, PublishError,
-    Settlement, Storage, Strategy, SubscribeError, TopicError, Verdict,
+    Settlement, Step, Storage, Strategy, SubscribeError, Topic, TopicError, Verdict,
 };
 use jetlane_testkit::Server;
 use jetlane_tests::{DEADLINE, eventually};
@@ -564,8 +564,10 @@ fn topics_are_ensured_as_the_strategy_says() {
     let (_server, bus) = with_topic();
     let topic = || bus.topic("order.>").retain(Duration::from_secs(60));
     let kept = topic().ensure(Strategy::CreateOnly).unwrap();
-    assert_eq!(kept.config.max_age, Duration::ZERO, "what is there stays as it is");
+    assert_eq!(kept.plan.unwrap().changes[0].setting, "max_age", "it is told");
+    assert_eq!(kept.info.unwrap().config.max_age, Duration::ZERO, "what is there stays as it is");
     let changed = topic().max_events(1000).ensure(Strategy::CreateOrUpdate).unwrap();
+    let changed = changed.info.unwrap();
     assert_eq!(
         (changed.config.max_age, changed.config.max_msgs),
         (Duration::from_secs(60), Some(1000))
@@ -574,11 +576,64 @@ fn topics_are_ensured_as_the_strategy_says() {
     let error = shared.ensure(Strategy::CreateOnly).unwrap_err();
     assert!(matches!(error, TopicError::NotStored { .. }), "{error}");
     let shared = bus.topic("payment.*").stream("order_ALL");
-    let both = shared.ensure(Strategy::CreateOrUpdate).unwrap();
+    let both = shared.ensure(Strategy::CreateOrUpdate).unwrap().info.unwrap();
     assert_eq!(both.config.subjects, ["order.>", "payment.*"]);
     bus.topic("order.created").stream("order_ALL").ensure(Strategy::CreateOnly).unwrap();
     let bad = bus.topic("order..x").ensure(Strategy::CreateOnly).unwrap_err();
     assert!(matches!(bad, TopicError::Subject(_)), "{bad}");
+}
+
+#[test]
+fn a_plan_says_what_would_change_and_what_would_be_lost_before_anything_is_done() {
+    let (_server, bus) = with_topic();
+    let names = |bus: &EventBus| {
+        bus.jetstream().stream_names("other").wait().unwrap().streams.unwrap_or_default()
+    };
+    let new = bus.topic("other").max_events(10).plan().unwrap();
+    assert_eq!((new.step, names(&bus).len()), (Step::Create, 0), "{new}");
+
+    publish(&bus, "order.x", "a", (0..20).map(|n| n.to_string()));
+    let stored = || bus.jetstream().stream_info("order_ALL").wait().unwrap().state.messages;
+    let small = || bus.topic("order.>").max_events(15);
+    let plan = small().plan().unwrap();
+    assert_eq!((plan.step, stored()), (Step::Update, 20));
+    assert_eq!(plan.losses().map(|change| change.setting).collect::<Vec<_>>(), ["max_msgs"]);
+    let text = plan.to_string();
+    assert!(text.contains("max_msgs: unlimited → 15 (deletes 5 of 20 events)"), "{text}");
+    let error = small().ensure(Strategy::CreateOrUpdate).unwrap_err();
+    assert!(matches!(&error, TopicError::Lossy { plan: refused } if **refused == plan), "{error}");
+    assert_eq!(stored(), 20, "nothing was deleted");
+    let done = small().allow_loss().ensure(Strategy::CreateOrUpdate).unwrap();
+    assert_eq!((done.plan, stored()), (Some(plan), 15));
+    let after = small().plan().unwrap();
+    assert_eq!(after.step, Step::Keep);
+    assert!(after.warnings[0].contains("15 of at most 15 events"), "{after}");
+}
+
+#[test]
+fn a_stream_that_others_make_is_checked_or_trusted() {
+    let (_server, bus) = with_topic();
+    let check = |topic: Topic<'_>| topic.ensure(Strategy::ValidateOnly);
+    assert_eq!(check(bus.topic("order.>")).unwrap().plan.unwrap().step, Step::Keep);
+    let error = check(bus.topic("order.>").replicas(3)).unwrap_err();
+    assert!(matches!(error, TopicError::Differs { .. }), "{error}");
+    assert!(error.to_string().contains("num_replicas: 1 → 3"), "{error}");
+    let error = check(bus.topic("pay").stream("order_ALL")).unwrap_err();
+    assert!(error.to_string().contains("subjects: order.> → order.> pay"), "{error}");
+    let error = check(bus.topic("nowhere")).unwrap_err();
+    assert!(matches!(error, TopicError::NoStream { .. }), "{error}");
+
+    let calls = bus.client().stats().messages_out;
+    let trusted = bus.topic("order.>").ensure(Strategy::Skip).unwrap();
+    assert_eq!((trusted.plan, trusted.info), (None, None));
+    assert_eq!(bus.client().stats().messages_out, calls, "nothing was asked");
+    let (told, handled) = mpsc::channel();
+    let handler = move |event: &Envelope| told.send(event.payload().clone()).unwrap();
+    bus.subscribe("s").on("order.x", handler).start().unwrap();
+    publish(&bus, "order.x", "a", ["1".to_string()].into_iter());
+    assert_eq!(handled.recv_timeout(DEADLINE).unwrap(), "1");
+    let bad = bus.topic("a").stream("no name").ensure(Strategy::Skip).unwrap_err();
+    assert!(matches!(bad, TopicError::Api(_)), "{bad}");
 }
 
 #[test]
@@ -626,19 +681,21 @@ fn an_update_changes_nothing_but_what_is_declared() {
         .discard(Discard::New)
         .duplicate_window(Duration::from_secs(30))
         .ensure(Strategy::CreateOnly)
+        .unwrap()
+        .info
         .unwrap();
     let topic = bus.topic("refund.*").stream("pay_ALL");
-    let second = topic.ensure(Strategy::CreateOrUpdate).unwrap();
+    let second = topic.ensure(Strategy::CreateOrUpdate).unwrap().info.unwrap();
     let mut expected = first.config.clone();
     expected.subjects.push("refund.*".into());
     assert_eq!(second.config, expected);
     let narrow = bus.topic("pay.x").stream("pay_ALL").max_events(10);
-    let third = narrow.ensure(Strategy::CreateOrUpdate).unwrap();
+    let third = narrow.ensure(Strategy::CreateOrUpdate).unwrap().info.unwrap();
     expected.max_msgs = Some(10);
     assert_eq!(third.config, expected);
     // The server refuses to remember ids for longer than it keeps their events.
     let short = bus.topic("pay.>").retain(Duration::from_secs(10));
-    let fourth = short.ensure(Strategy::CreateOrUpdate).unwrap();
+    let fourth = short.ensure(Strategy::CreateOrUpdate).unwrap().info.unwrap();
     assert_eq!(fourth.config.duplicate_window, Duration::from_secs(10));
 }
 

@@ -60,5 +60,5 @@ pub use jetlane_jetstream::{
 };
 pub use jetlane_lanes as lanes;
 pub use subscribe::{Counts, RawEvent, Subscribe, SubscribeError, Subscription};
-pub use topic::{Strategy, Topic, TopicError};
+pub use topic::{Change, Ensured, Plan, Step, Strategy, Topic, TopicError};
 pub use verdict::{IntoVerdict, Verdict};

@@ -1,10 +1,16 @@
+//! Topics: what is stored, where, and for how long; ensured once, at start.
+
+mod plan;
+
 use std::time::Duration;
 
 use jetlane_client::SubjectFilter;
-use jetlane_client::proto::SubjectError;
+use jetlane_client::proto::{SubjectError, check_name};
 use jetlane_jetstream::{ApiError, Discard, Storage, StreamConfig, StreamInfo};
 
 use crate::EventBus;
+
+pub use plan::{Change, Plan, Step};
 
 /// What `ensure` may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,8 +20,13 @@ pub enum Strategy {
     /// has to store the topic. For production.
     CreateOnly,
     /// Creates the stream, or changes the one that is there to what is declared: it stores the topic besides what it stores
-    /// already, and what was not said of it stays as it is. For development.
+    /// already, and what was not said of it stays as it is. What would delete events that are stored is refused, unless
+    /// [`Topic::allow_loss`] says that it may. For development.
     CreateOrUpdate,
+    /// Changes nothing: the stream must be there, and be as declared. For tests of a set-up, and where others make the streams.
+    ValidateOnly,
+    /// Asks nothing and changes nothing: the stream is taken to be there, under its name. For the fastest start.
+    Skip,
 }
 
 /// Why a topic is not ensured.
@@ -38,6 +49,35 @@ pub enum TopicError {
         /// The topic.
         topic: String,
     },
+    /// There is no such stream, and the strategy creates none.
+    #[error("the stream {stream:?} does not exist, and ValidateOnly creates none")]
+    NoStream {
+        /// The stream.
+        stream: String,
+    },
+    /// The stream is there and is not as declared, and the strategy changes nothing.
+    #[error("the stream is not as declared: {plan}")]
+    Differs {
+        /// What differs.
+        plan: Box<Plan>,
+    },
+    /// What is declared would delete events that are stored. Nothing was changed.
+    #[error("this would delete events: {plan}; if that is wanted, say so with allow_loss")]
+    Lossy {
+        /// What would be changed.
+        plan: Box<Plan>,
+    },
+}
+
+/// A topic that was ensured.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Ensured {
+    /// What was found, and done about it. With [`Strategy::CreateOnly`] the differences of a stream that is there are told, and left as
+    /// they are. `None` with [`Strategy::Skip`], which asks nobody.
+    pub plan: Option<Plan>,
+    /// The stream as it is now. `None` as above.
+    pub info: Option<StreamInfo>,
 }
 
 /// A topic about to be ensured: events with these subjects are stored, in this way.
@@ -48,10 +88,18 @@ pub struct Topic<'a> {
     topic: &'a str,
     stream: String,
     declared: Declared,
+    losses: Losses,
+}
+
+/// Whether events may be deleted by a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Losses {
+    Refused,
+    Allowed,
 }
 
 /// What was said of the stream. What was not is left to the server, or as it is.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Declared {
     storage: Option<Storage>,
     max_age: Option<Duration>,
@@ -64,7 +112,8 @@ struct Declared {
 
 impl<'a> Topic<'a> {
     pub(crate) fn new(bus: &'a EventBus, topic: &'a str) -> Self {
-        Self { bus, topic, stream: stream_name(topic), declared: Declared::default() }
+        let (stream, declared) = (stream_name(topic), Declared::default());
+        Self { bus, topic, stream, declared, losses: Losses::Refused }
     }
 
     /// The name of the stream that stores it. Default: the topic, with what can be in a subject and not in a name replaced
@@ -117,33 +166,82 @@ impl<'a> Topic<'a> {
         self
     }
 
+    /// Lets [`Strategy::CreateOrUpdate`] make changes that delete events. Default: they are refused.
+    pub fn allow_loss(mut self) -> Self {
+        self.losses = Losses::Allowed;
+        self
+    }
+
+    /// What [`Strategy::CreateOrUpdate`] would do. Changes nothing.
+    ///
+    /// # Errors
+    /// [`TopicError`] says why it can not be known.
+    pub fn plan(&self) -> Result<Plan, TopicError> {
+        SubjectFilter::new(self.topic)?;
+        Ok(self.look()?.plan)
+    }
+
     /// Sees to it that the stream is there, once, at start: nothing on the way of an event ever asks for it.
     ///
     /// # Errors
-    /// [`TopicError`] says why not.
-    pub fn ensure(self, strategy: Strategy) -> Result<StreamInfo, TopicError> {
-        let Self { bus, topic, stream, declared } = self;
-        let filter = SubjectFilter::new(topic)?;
-        let js = bus.jetstream();
-        let info = match (js.stream_info(&stream).wait(), strategy) {
-            (Err(ApiError::StreamNotFound { .. }), _) => {
-                let config = declared.over(StreamConfig::new(stream).subject(topic));
-                js.create_stream(&config).wait()?
-            }
-            (Err(error), _) => return Err(error.into()),
-            (Ok(info), Strategy::CreateOnly) => info,
-            (Ok(info), Strategy::CreateOrUpdate) => {
-                js.update_stream(&declared.over(storing(topic, info.config))).wait()?
-            }
-        };
-        let stores = |subject: &String| covers(subject, topic);
-        if !info.config.subjects.iter().any(stores) {
-            let stream = info.config.name;
-            return Err(TopicError::NotStored { stream, topic: topic.into() });
+    /// [`TopicError`] says why not. Nothing was changed then.
+    pub fn ensure(self, strategy: Strategy) -> Result<Ensured, TopicError> {
+        let filter = SubjectFilter::new(self.topic)?;
+        if strategy == Strategy::Skip {
+            check_name(&self.stream).map_err(ApiError::from)?;
+            self.bus.remember_topic(filter, &self.stream);
+            return Ok(Ensured { plan: None, info: None });
         }
-        bus.remember_topic(filter, &info.config.name);
-        Ok(info)
+        let Found { there, wanted, plan } = self.look()?;
+        let js = self.bus.jetstream();
+        let info = match (there, strategy) {
+            (None, Strategy::ValidateOnly) => {
+                return Err(TopicError::NoStream { stream: self.stream });
+            }
+            (None, _) => js.create_stream(&wanted).wait()?,
+            (Some(_), Strategy::ValidateOnly) if plan.step != Step::Keep => {
+                return Err(TopicError::Differs { plan: Box::new(plan) });
+            }
+            (Some(_), Strategy::CreateOrUpdate) if plan.step != Step::Keep => {
+                if self.losses == Losses::Refused && plan.losses().next().is_some() {
+                    return Err(TopicError::Lossy { plan: Box::new(plan) });
+                }
+                js.update_stream(&wanted).wait()?
+            }
+            (Some(there), _) => there,
+        };
+        if !info.config.subjects.iter().any(|subject| covers(subject, self.topic)) {
+            let stream = info.config.name;
+            return Err(TopicError::NotStored { stream, topic: self.topic.into() });
+        }
+        self.bus.remember_topic(filter, &info.config.name);
+        Ok(Ensured { plan: Some(plan), info: Some(info) })
     }
+
+    /// Looks at the stream as it is, and at what is declared.
+    fn look(&self) -> Result<Found, TopicError> {
+        let declared = self.declared.clone();
+        match self.bus.jetstream().stream_info(&self.stream).wait() {
+            Err(ApiError::StreamNotFound { .. }) => {
+                let wanted = declared.over(StreamConfig::new(&self.stream).subject(self.topic));
+                let plan = Plan::creates(&wanted);
+                Ok(Found { there: None, wanted, plan })
+            }
+            Err(error) => Err(error.into()),
+            Ok(there) => {
+                let wanted = declared.over(storing(self.topic, there.config.clone()));
+                let plan = Plan::of(&there, &wanted);
+                Ok(Found { there: Some(there), wanted, plan })
+            }
+        }
+    }
+}
+
+/// A stream as it is, and as it is to be.
+struct Found {
+    there: Option<StreamInfo>,
+    wanted: StreamConfig,
+    plan: Plan,
 }
 
 impl Declared {
