@@ -12,6 +12,8 @@ mod consume;
 mod core_nats;
 #[path = "cuts.rs"]
 mod cuts;
+#[path = "dead_letters.rs"]
+mod dead_letters;
 #[path = "endings.rs"]
 mod endings;
 #[path = "executors.rs"]

@@ -59,6 +59,6 @@ pub use jetlane_jetstream::{
     NotStored, Outcome, Rejection, Settlement, Storage, Stored, Ticket, Unknown,
 };
 pub use jetlane_lanes as lanes;
-pub use subscribe::{Counts, RawEvent, Subscribe, SubscribeError, Subscription};
+pub use subscribe::{Counts, DeadLetters, RawEvent, Subscribe, SubscribeError, Subscription};
 pub use topic::{Change, Ensured, Plan, Step, Strategy, Topic, TopicError};
 pub use verdict::{IntoVerdict, Verdict};

@@ -1,6 +1,7 @@
 //! Subscriptions of the bus: one durable consumer, handlers by topic, and lanes between.
 
 mod consumer;
+mod dead;
 mod handler;
 mod running;
 mod shared;
@@ -18,12 +19,14 @@ use jetlane_lanes::{Config, Lanes, Pinning, StartError};
 
 use crate::{Envelope, EventBus, IntoVerdict};
 
+pub use dead::DeadLetters;
+use dead::Writer;
 pub use handler::RawEvent;
 use handler::{Handler, Handlers};
 pub(crate) use running::Running;
 pub use running::{Counts, Subscription};
 use taker::LaneTaker;
-use worker::{Pace, Worker};
+use worker::{Failure, Pace, Worker};
 
 /// Why a subscription did not start. Nothing is consumed then.
 #[derive(Debug, thiserror::Error)]
@@ -92,6 +95,7 @@ pub struct Subscribe {
     ack_wait: Duration,
     owners: Owners,
     pace: Pace,
+    dead: Option<DeadLetters>,
 }
 
 /// How many processes a subscription's name is for at a time.
@@ -114,6 +118,7 @@ impl Subscribe {
             ack_wait: Duration::from_secs(10),
             owners: Owners::One,
             pace: Pace::default(),
+            dead: None,
         }
     }
 
@@ -191,22 +196,35 @@ impl Subscribe {
         self
     }
 
+    /// Gives events up that can not be handled, and keeps them as dead letters: the event is settled once its letter is stored, and then
+    /// the later events of its aggregate go on. Default: an event is tried for ever, and those behind it wait; one that is rejected
+    /// is not delivered again, and leaves nothing but the server's advisory.
+    pub fn dead_letters(mut self, letters: DeadLetters) -> Self {
+        self.dead = Some(letters);
+        self
+    }
+
     /// Creates or updates the durable consumer, starts the lanes, and consumes. The bus owns what runs: the handle returned may be
     /// dropped.
     ///
     /// # Errors
     /// [`SubscribeError`] says why not.
     pub fn start(self) -> Result<Subscription, SubscribeError> {
+        if let Some(dead) = &self.dead {
+            dead.check(&self.bus)?;
+        }
         let consumer = self.make_consumer()?;
         let (window, in_order) = (self.window(), self.is_in_order());
-        let Self { bus, name, handlers, lanes, pace, .. } = self;
+        let Self { bus, name, handlers, lanes, pace, dead, .. } = self;
         let handlers: Arc<Handlers> = Arc::new(Handlers::new(handlers)?);
         // The consumption bounds what is on the lanes. A bound of their own would only refuse what is held already, as the
         // room of what they have finished comes back late.
         let lanes = lanes.max_jobs(usize::MAX);
+        let dead = dead.map(|letters| Writer::new(letters, &name, &consumer.stream_name, &bus));
+        let failure = Failure { pace, dead };
         let running = Arc::new(Running::new(name, lanes.lanes.get()));
         let (lanes, feeder) = Lanes::start(lanes, |lane| {
-            Worker::new(lane, Arc::clone(&handlers), running.shared(), pace)
+            Worker::new(lane, Arc::clone(&handlers), running.shared(), failure.clone())
         })?;
         let taker = LaneTaker::new(feeder, running.shared());
         let consume = bus.jetstream().consume(&consumer).window(window);

@@ -26,6 +26,8 @@ pub struct Counts {
     pub retried: u64,
     /// Events that can never be handled.
     pub rejected: u64,
+    /// Events given up, whose dead letters are stored: see [`crate::DeadLetters`].
+    pub dead_lettered: u64,
     /// Panics of handlers, contained; the event is tried again.
     pub panics: u64,
 }
@@ -48,10 +50,11 @@ impl Subscription {
 
     /// What it has done so far.
     pub fn counts(&self) -> Counts {
-        let AtomicCounts { handled, retried, rejected, panics } = &self.shared.counts;
-        let [handled, retried, rejected, panics] =
-            [handled, retried, rejected, panics].map(|count| count.load(Relaxed));
-        Counts { handled, retried, rejected, panics }
+        let AtomicCounts { handled, retried, rejected, dead_lettered, panics } =
+            &self.shared.counts;
+        let [handled, retried, rejected, dead_lettered, panics] =
+            [handled, retried, rejected, dead_lettered, panics].map(|count| count.load(Relaxed));
+        Counts { handled, retried, rejected, dead_lettered, panics }
     }
 
     /// What went wrong last, in words.

@@ -32,6 +32,7 @@ pub(super) struct AtomicCounts {
     pub(super) handled: AtomicU64,
     pub(super) retried: AtomicU64,
     pub(super) rejected: AtomicU64,
+    pub(super) dead_lettered: AtomicU64,
     pub(super) panics: AtomicU64,
 }
 

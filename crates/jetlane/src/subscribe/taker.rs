@@ -29,7 +29,7 @@ impl Taker for LaneTaker {
         let key = Key::of(id.unwrap_or(held.message.subject_bytes()));
         let receipt = held.receipt;
         let taken = match &mut self.feeder {
-            Some(feeder) => feeder.push(Some(key), Job { held }).is_ok(),
+            Some(feeder) => feeder.push(Some(key), Job::new(held)).is_ok(),
             None => false,
         };
         // Lanes that are being drained take nothing: the event goes back with what they have not begun, in order. They are

@@ -2,9 +2,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use jetlane_jetstream::{Held, Settle};
+use jetlane_jetstream::{Held, Settle, Ticket};
 use jetlane_lanes::Step;
 
+use super::dead::{Dying, LOOK, Writer};
 use super::handler::{Handler, Handlers, RawEvent};
 use super::shared::Shared;
 use crate::{Envelope, Verdict};
@@ -36,6 +37,14 @@ impl Pace {
 #[derive(Debug)]
 pub(super) struct Job {
     pub(super) held: Held,
+    /// Set once it is given up, and its dead letter is to be written.
+    dying: Option<Dying>,
+}
+
+impl Job {
+    pub(super) fn new(held: Held) -> Self {
+        Self { held, dying: None }
+    }
 }
 
 /// What a lane does: handles events, and settles each as soon as its handler has returned.
@@ -44,7 +53,15 @@ pub(super) struct Worker {
     lane: usize,
     handlers: Arc<Handlers>,
     shared: Arc<Shared>,
-    pace: Pace,
+    failure: Failure,
+}
+
+/// What becomes of events that fail.
+#[derive(Clone, Debug)]
+pub(super) struct Failure {
+    pub(super) pace: Pace,
+    /// `None` where they are tried for ever.
+    pub(super) dead: Option<Writer>,
 }
 
 impl Worker {
@@ -52,9 +69,9 @@ impl Worker {
         lane: usize,
         handlers: Arc<Handlers>,
         shared: Arc<Shared>,
-        pace: Pace,
+        failure: Failure,
     ) -> Self {
-        Self { lane, handlers, shared, pace }
+        Self { lane, handlers, shared, failure }
     }
 
     fn handle(handler: &Handler, held: &Held) -> Verdict {
@@ -71,8 +88,9 @@ impl Worker {
         }
     }
 
-    fn conclude(&self, job: &Job, attempt: u32, verdict: Verdict) -> Step {
+    fn conclude(&self, job: &mut Job, attempt: u32, verdict: Verdict) -> Step {
         let counts = &self.shared.counts;
+        let Failure { pace, dead } = &self.failure;
         match verdict {
             Verdict::Done => {
                 counts.handled.fetch_add(1, Relaxed);
@@ -81,16 +99,51 @@ impl Worker {
             Verdict::Reject { reason } => {
                 counts.rejected.fetch_add(1, Relaxed);
                 self.shared.note_error(&reason);
+                if let Some(writer) = dead {
+                    job.dying = Some(Dying::new(reason, attempt));
+                    return self.bury(job, writer);
+                }
                 // The reason becomes part of a protocol line's payload and of an advisory: one line is enough.
                 let reason = reason.replace(['\r', '\n'], " ");
                 self.settle(job, Settle::Term { reason })
             }
             Verdict::Retry { after, reason } => {
-                counts.retried.fetch_add(1, Relaxed);
                 self.shared.note_error(&reason);
-                Step::Again { after: after.unwrap_or_else(|| self.pace.after(attempt)) }
+                if let Some(writer) = dead.as_ref().filter(|writer| writer.takes_after(attempt)) {
+                    job.dying = Some(Dying::new(reason, attempt));
+                    return self.bury(job, writer);
+                }
+                counts.retried.fetch_add(1, Relaxed);
+                Step::Again { after: after.unwrap_or_else(|| pace.after(attempt)) }
             }
         }
+    }
+
+    /// Writes the dead letter of an event, and settles the event once the letter is stored: not before, as nothing may be lost
+    /// between the two. Meanwhile its key waits, and the lane does not.
+    fn bury(&self, job: &mut Job, writer: &Writer) -> Step {
+        let Some(dying) = &mut job.dying else { return Step::Done };
+        if dying.ticket.is_none() {
+            match writer.write(&job.held, dying) {
+                Ok(ticket) => dying.ticket = Some(ticket),
+                Err(error) => return self.bury_later(dying, &error),
+            }
+        }
+        match dying.ticket.as_mut().and_then(Ticket::try_take) {
+            None => Step::Again { after: LOOK },
+            Some(Ok(_)) => {
+                self.shared.counts.dead_lettered.fetch_add(1, Relaxed);
+                self.settle(job, Settle::Ack)
+            }
+            Some(Err(error)) => self.bury_later(dying, &error.to_string()),
+        }
+    }
+
+    fn bury_later(&self, dying: &mut Dying, error: &str) -> Step {
+        self.shared.note_error(&format!("the dead letter can not be stored: {error}"));
+        dying.ticket = None;
+        dying.failed = dying.failed.saturating_add(1);
+        Step::Again { after: self.failure.pace.after(dying.failed) }
     }
 
     fn settle(&self, job: &Job, settle: Settle) -> Step {
@@ -104,6 +157,9 @@ impl jetlane_lanes::Worker for Worker {
 
     fn run(&mut self, job: &mut Job, attempt: u32) -> Step {
         self.shared.begin_work(self.lane, job.held.receipt);
+        if let (Some(_), Some(writer)) = (&job.dying, &self.failure.dead) {
+            return self.bury(job, writer);
+        }
         let verdict = match self.handlers.find(job.held.message.subject_bytes()) {
             Some(handler) => Self::handle(handler, &job.held),
             None => return self.settle(job, Settle::Nak { delay: NOT_OURS }),

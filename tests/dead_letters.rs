@@ -1,0 +1,186 @@
+//! Events that can not be handled go to a stream of their own, and those behind them go on.
+
+use std::collections::HashMap;
+use std::num::NonZeroU32;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use jetlane::jetstream::{ConsumerConfig, JetStream, JsMessage};
+use jetlane::{
+    Counts, DeadLetters, Envelope, EventBus, Settlement, Strategy, SubscribeError, Subscription,
+    Verdict,
+};
+use jetlane_testkit::Server;
+use jetlane_tests::{DEADLINE, eventually};
+
+fn with_topics(topics: &[&str]) -> (Server, EventBus) {
+    let server = Server::start().unwrap();
+    let bus = EventBus::connect(&server.url()).unwrap();
+    for topic in topics {
+        bus.topic(topic).ensure(Strategy::CreateOnly).unwrap();
+    }
+    (server, bus)
+}
+
+fn letters() -> DeadLetters {
+    DeadLetters::to("dead.s").attempts(NonZeroU32::new(3).unwrap())
+}
+
+fn counted(subscription: &Subscription, wanted: impl Fn(Counts) -> bool) -> Counts {
+    eventually("so much is done", || Some(subscription.counts()).filter(|counts| wanted(*counts)))
+}
+
+/// The letters in the stream, oldest first.
+fn read_letters(js: &JetStream, count: usize) -> Vec<JsMessage> {
+    let consumer = ConsumerConfig::durable("reader");
+    let consumer = js.create_consumer("dead_s_ALL", &consumer).wait().unwrap();
+    let mut messages = js.consume(&consumer).queued().unwrap();
+    let found = (0..count).map(|_| messages.next_timeout(DEADLINE).expect("a letter")).collect();
+    assert!(messages.try_next().is_none());
+    found
+}
+
+fn dead(letter: &JsMessage, name: &str) -> String {
+    let value = letter.headers().unwrap().get(&format!("Jetlane-Dead-{name}")).unwrap_or_default();
+    String::from_utf8(value.to_vec()).unwrap()
+}
+
+#[test]
+fn a_poison_event_is_given_up_and_the_others_go_on_in_order() {
+    for settlement in [Settlement::Each, Settlement::Watermark] {
+        let (_server, bus) = with_topics(&["order.>", "dead.s.>"]);
+        let handled = Arc::new(Mutex::new(HashMap::<String, Vec<i64>>::new()));
+        let seen = Arc::clone(&handled);
+        let subscription = bus
+            .subscribe("s")
+            .settlement(settlement)
+            .retry(Duration::from_millis(1), Duration::from_millis(5))
+            .dead_letters(letters())
+            .on("order.*", move |event: &Envelope| {
+                if event.payload() == "poison" {
+                    return Err(format!("no use:\r\n{}", event.event_version()));
+                }
+                let key = event.aggregate_id().to_string();
+                seen.lock().unwrap().entry(key).or_default().push(event.event_version());
+                Ok(())
+            })
+            .start()
+            .unwrap();
+        for n in 0..10 {
+            for key in ["a", "b"] {
+                let payload = if key == "a" && n == 4 { "poison" } else { "fine" };
+                let event = Envelope::new(key, "Tested", payload).with_event_version(n);
+                bus.publish("order.x", &event).unwrap().wait().unwrap();
+            }
+        }
+        let counts = counted(&subscription, |counts| counts.handled == 19);
+        assert_eq!((counts.dead_lettered, counts.retried, counts.rejected), (1, 2, 0));
+        let handled = handled.lock().unwrap();
+        assert_eq!(handled["a"], [0, 1, 2, 3, 5, 6, 7, 8, 9], "{settlement:?}");
+        assert_eq!(handled["b"], (0..10).collect::<Vec<_>>());
+        let letters = read_letters(bus.jetstream(), 1);
+        let letter = &letters[0];
+        assert_eq!((&*letter.subject(), letter.payload()), ("dead.s.order.x", &b"poison"[..]));
+        let history =
+            ["Reason", "Attempts", "Deliveries", "Subscription", "Subject", "Stream", "Sequence"]
+                .map(|name| dead(letter, name));
+        assert_eq!(history, ["no use:  4", "3", "1", "s", "order.x", "order_ALL", "9"]);
+        assert!(!dead(letter, "Time").is_empty());
+        let headers = letter.headers().unwrap();
+        assert_eq!(headers.get("X-Aggregate-ID"), Some(&b"a"[..]));
+        assert_eq!(headers.get_all("Nats-Msg-Id").count(), 1);
+        eventually("the event is settled", || {
+            let info = bus.jetstream().consumer_info("order_ALL", "s").wait().unwrap();
+            (info.num_ack_pending == 0 && info.num_redelivered == 0).then_some(())
+        });
+        bus.close(DEADLINE).unwrap();
+    }
+}
+
+#[test]
+fn what_is_rejected_panics_or_is_no_event_is_kept_with_its_reason() {
+    let (_server, bus) = with_topics(&["order.>", "dead.s.>"]);
+    let subscription = bus
+        .subscribe("s")
+        .retry(Duration::from_millis(1), Duration::from_millis(1))
+        .dead_letters(letters())
+        .on("order.*", |event: &Envelope| match &event.payload()[..] {
+            b"reject" => Verdict::Reject { reason: "never".into() },
+            b"panic" => panic!("out of tea"),
+            _ => Verdict::Done,
+        })
+        .start()
+        .unwrap();
+    for payload in ["reject", "panic", "fine"] {
+        bus.publish("order.x", Envelope::new("a", "Tested", payload)).unwrap().wait().unwrap();
+    }
+    bus.publish_raw("order.x", "no event").unwrap().wait().unwrap();
+    counted(&subscription, |counts| counts.dead_lettered == 3 && counts.handled == 1);
+    let letters = read_letters(bus.jetstream(), 3);
+    let reasons: HashMap<_, _> = letters
+        .iter()
+        .map(|letter| {
+            (letter.payload().to_vec(), (dead(letter, "Reason"), dead(letter, "Attempts")))
+        })
+        .collect();
+    let told = |payload: &str| reasons[payload.as_bytes()].clone();
+    assert_eq!(told("reject"), ("never".into(), "1".into()));
+    assert_eq!(told("panic"), ("the handler panicked: out of tea".into(), "3".into()));
+    assert!(told("no event").0.contains("X-"), "{:?}", told("no event"));
+    bus.close(DEADLINE).unwrap();
+}
+
+#[test]
+fn a_letter_that_is_too_large_is_kept_without_its_payload() {
+    let (_server, bus) = with_topics(&["order.>", "dead.s.>"]);
+    let subscription = bus
+        .subscribe("s")
+        .dead_letters(letters())
+        .on("order.*", |_: &Envelope| Verdict::Reject { reason: "r".repeat(5000) })
+        .start()
+        .unwrap();
+    let event = Envelope::new("a", "Tested", vec![b'x'; (1 << 20) - 400]);
+    bus.publish("order.x", &event).unwrap().wait().unwrap();
+    counted(&subscription, |counts| counts.dead_lettered == 1);
+    let letters = read_letters(bus.jetstream(), 1);
+    assert!(letters[0].payload().is_empty());
+    assert_eq!(
+        (dead(&letters[0], "Payload"), dead(&letters[0], "Reason").len()),
+        ("omitted".into(), 1024)
+    );
+    bus.close(DEADLINE).unwrap();
+}
+
+#[test]
+fn while_letters_can_not_be_stored_the_key_waits_and_nothing_is_lost() {
+    let (_server, bus) = with_topics(&["order.>"]);
+    let subscribe = || {
+        bus.subscribe("s")
+            .retry(Duration::from_millis(1), Duration::from_millis(20))
+            .dead_letters(letters())
+            .on("order.*", |event: &Envelope| match &event.payload()[..] {
+                b"reject" => Verdict::Reject { reason: "never".into() },
+                _ => Verdict::Done,
+            })
+    };
+    let missing = subscribe().start().unwrap_err();
+    assert!(
+        matches!(&missing, SubscribeError::NoStream { topic } if topic == "dead.s.>"),
+        "{missing}"
+    );
+    bus.topic("dead.s.>").ensure(Strategy::CreateOnly).unwrap();
+    let subscription = subscribe().start().unwrap();
+    bus.jetstream().delete_stream("dead_s_ALL").wait().unwrap();
+    for (key, payload) in [("a", "reject"), ("a", "behind"), ("b", "other")] {
+        bus.publish("order.x", Envelope::new(key, "Tested", payload)).unwrap().wait().unwrap();
+    }
+    counted(&subscription, |counts| counts.handled == 1);
+    eventually("it says why", || {
+        subscription.last_error()?.contains("the dead letter can not be stored").then_some(())
+    });
+    assert_eq!(subscription.counts().handled, 1, "what is behind waits");
+    bus.topic("dead.s.>").ensure(Strategy::CreateOnly).unwrap();
+    counted(&subscription, |counts| (counts.handled, counts.dead_lettered) == (2, 1));
+    assert_eq!(read_letters(bus.jetstream(), 1)[0].payload(), b"reject");
+    bus.close(DEADLINE).unwrap();
+}
