@@ -630,7 +630,7 @@ fn a_stream_that_others_make_is_checked_or_trusted() {
     let (told, handled) = mpsc::channel();
     let handler = move |event: &Envelope| told.send(event.payload().clone()).unwrap();
     bus.subscribe("s").on("order.x", handler).start().unwrap();
-    publish(&bus, "order.x", "a", ["1".to_string()].into_iter());
+    publish(&bus, "order.x", "a", ["1".to_string()]);
     assert_eq!(handled.recv_timeout(DEADLINE).unwrap(), "1");
     let bad = bus.topic("a").stream("no name").ensure(Strategy::Skip).unwrap_err();
     assert!(matches!(bad, TopicError::Api(_)), "{bad}");

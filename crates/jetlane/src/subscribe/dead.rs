@@ -153,8 +153,9 @@ fn add(headers: &mut Headers, name: &str, value: &str) {
 
 /// What can be the value of a header.
 fn one_line(reason: &str) -> String {
-    let end = reason.floor_char_boundary(LONGEST_REASON);
-    reason[..end].replace(['\r', '\n', '\0'], " ")
+    let mut ends = (0..=reason.len().min(LONGEST_REASON)).rev();
+    let end = ends.find(|&end| reason.is_char_boundary(end));
+    reason[..end.unwrap_or(0)].replace(['\r', '\n', '\0'], " ")
 }
 
 #[cfg(test)]
