@@ -611,6 +611,36 @@ fn a_plan_says_what_would_change_and_what_would_be_lost_before_anything_is_done(
 }
 
 #[test]
+fn handlers_may_be_futures_that_wait_for_others() {
+    let (_server, bus) = with_topic();
+    bus.topic("done.>").ensure(Strategy::CreateOnly).unwrap();
+    let (inner, first) = (bus.clone(), AtomicU64::new(0));
+    let first = Arc::new(first);
+    let subscription = bus
+        .subscribe("s")
+        .retry(Duration::from_millis(1), Duration::from_millis(1))
+        .on_async("order.*", move |event| {
+            let (bus, first) = (inner.clone(), Arc::clone(&first));
+            async move {
+                if event.payload() == "twice" && first.fetch_add(1, Relaxed) == 0 {
+                    return Err("not yet".to_string());
+                }
+                // A future of ours, which another thread wakes.
+                let ticket = bus.publish("done.x", &event).map_err(|error| error.to_string())?;
+                ticket.await.map(drop).map_err(|error| error.to_string())
+            }
+        })
+        .start()
+        .unwrap();
+    publish(&bus, "order.x", "a", ["once", "twice", "thrice"].map(String::from));
+    eventually("all are handled", || (subscription.counts().handled == 3).then_some(()));
+    assert_eq!(subscription.counts().retried, 1);
+    let stored = bus.jetstream().stream_info("done_ALL").wait().unwrap().state.messages;
+    assert_eq!(stored, 3);
+    bus.close(DEADLINE).unwrap();
+}
+
+#[test]
 fn a_stream_that_others_make_is_checked_or_trusted() {
     let (_server, bus) = with_topic();
     let check = |topic: Topic<'_>| topic.ensure(Strategy::ValidateOnly);

@@ -78,7 +78,7 @@ pub use jetlane_proto::{
     AsSubject, Auth, Backoff, HeaderBlock, HeaderView, Headers, Limits, MalformedHeaders,
     ServerError, ServerInfo, StaticSubject, Subject, SubjectFilter,
 };
-pub use jetlane_ring::Token;
+pub use jetlane_ring::{Token, wait};
 pub use local::LocalClient;
 pub use message::{Message, MessageRef};
 pub use options::{AddressOrder, ConnectOptions, Idle};

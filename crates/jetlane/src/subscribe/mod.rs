@@ -9,6 +9,7 @@ mod taker;
 mod worker;
 
 use std::fmt;
+use std::future::Future;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -134,6 +135,17 @@ impl Subscribe {
         let handler = Handler::Envelope(Box::new(move |event| handler(event).into_verdict()));
         self.handlers.push((topic.into(), handler));
         self
+    }
+
+    /// As [`Subscribe::on`], for a handler that returns a future. The lane drives it, and waits for it as for any handler: no
+    /// executor is needed and none is started. A future that needs the executor it comes from (its timers, its sockets) finds it if the handler
+    /// enters it, as with tokio's `Handle::enter`.
+    pub fn on_async<R: IntoVerdict, F: Future<Output = R>>(
+        self,
+        topic: &str,
+        handler: impl Fn(Envelope) -> F + Send + Sync + 'static,
+    ) -> Self {
+        self.on(topic, move |event| jetlane_client::wait(handler(event.clone())))
     }
 
     /// As [`Subscribe::on`], for messages as they are. They are in order by their aggregate id if they have one, else by
