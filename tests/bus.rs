@@ -611,6 +611,22 @@ fn a_plan_says_what_would_change_and_what_would_be_lost_before_anything_is_done(
 }
 
 #[test]
+fn a_batch_is_stored_in_order_and_up_to_what_is_wrong() {
+    let (_server, bus) = with_topic();
+    let event = |n: usize| Envelope::new("a", "Tested", n.to_string());
+    let tickets = bus.publish_batch("order.x", (0..100).map(event)).unwrap();
+    let stored = tickets.into_iter().map(|ticket| ticket.wait().unwrap().sequence);
+    assert_eq!(stored.collect::<Vec<_>>(), (1..=100).collect::<Vec<_>>());
+    let events = [event(100), Envelope::new("", "Tested", ""), event(101)];
+    let error = bus.publish_batch("order.x", &events).unwrap_err();
+    assert!(error.to_string().starts_with("event 1 of the batch was not queued"), "{error}");
+    assert!(matches!(error.error, PublishError::Envelope(_)));
+    let first = error.tickets.into_iter().map(|ticket| ticket.wait().unwrap().sequence);
+    assert_eq!(first.collect::<Vec<_>>(), [101]);
+    assert_eq!(bus.publish("order.x", event(102)).unwrap().wait().unwrap().sequence, 102);
+}
+
+#[test]
 fn handlers_may_be_futures_that_wait_for_others() {
     let (_server, bus) = with_topic();
     bus.topic("done.>").ensure(Strategy::CreateOnly).unwrap();

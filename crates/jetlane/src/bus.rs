@@ -22,6 +22,18 @@ pub enum PublishError {
     JetStream(#[from] jetlane_jetstream::PublishError),
 }
 
+/// Why a batch was not queued to its end.
+#[derive(Debug, thiserror::Error)]
+#[error("event {} of the batch was not queued: {error}", tickets.len())]
+#[non_exhaustive]
+pub struct BatchError {
+    /// Of those that were queued: all before the one that failed.
+    pub tickets: Vec<Ticket>,
+    /// What was wrong with that one.
+    #[source]
+    pub error: PublishError,
+}
+
 /// The event bus: one connection, publishing and subscribing. Cloning is cheap, and all clones are the same bus.
 ///
 /// [`EventBus::close`] ends it well. Dropping the last clone ends it at once: what is queued is written in the background,
@@ -100,6 +112,25 @@ impl EventBus {
         let event = event.borrow();
         let headers = event.headers()?;
         Ok(self.inner.js.publish_with(topic, &headers, event.payload())?)
+    }
+
+    /// Queues events of one topic, in this order, each with a ticket of its own.
+    ///
+    /// # Errors
+    /// [`BatchError`] has the tickets of those before the first that could not be queued; nothing behind it was.
+    pub fn publish_batch<E: Borrow<Envelope>>(
+        &self,
+        topic: impl AsSubject,
+        events: impl IntoIterator<Item = E>,
+    ) -> Result<Vec<Ticket>, BatchError> {
+        let mut tickets = Vec::new();
+        for event in events {
+            match self.publish(&topic, event) {
+                Ok(ticket) => tickets.push(ticket),
+                Err(error) => return Err(BatchError { tickets, error }),
+            }
+        }
+        Ok(tickets)
     }
 
     /// Queues bytes that are no envelope. Handlers of [`Subscribe::on_raw`] see them.

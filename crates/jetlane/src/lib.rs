@@ -47,7 +47,7 @@ mod subscribe;
 mod topic;
 mod verdict;
 
-pub use bus::{EventBus, PublishError};
+pub use bus::{BatchError, EventBus, PublishError};
 pub use bytes::Bytes;
 pub use bytestring::ByteString;
 pub use close::CloseError;
