@@ -71,6 +71,9 @@ impl Attributes {
     }
 }
 
+/// An attribute's name and its value.
+type Attribute<'a> = (&'static str, Cow<'a, str>);
+
 /// What is known of the payload's format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Data {
@@ -91,7 +94,7 @@ fn data_of(payload: &[u8]) -> Data {
 fn attributes<'a>(
     envelope: &'a Envelope,
     topic: &'a str,
-) -> Result<(Vec<(&'static str, Cow<'a, str>)>, Data), EnvelopeError> {
+) -> Result<(Vec<Attribute<'a>>, Data), EnvelopeError> {
     let source = match envelope.source() {
         Some(source) => source,
         // The aggregate type, in the way topics are named.

@@ -8,7 +8,7 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use super::{Attributes, Data};
+use super::{Attribute, Attributes, Data};
 use crate::envelope::error::unreadable;
 use crate::envelope::{Envelope, EnvelopeError, body};
 
@@ -110,7 +110,7 @@ pub(in crate::envelope) fn peek_subject(json: &[u8]) -> Option<Cow<'_, str>> {
 }
 
 struct Written<'a> {
-    attributes: Vec<(&'static str, Cow<'a, str>)>,
+    attributes: Vec<Attribute<'a>>,
     data: WrittenData<'a>,
 }
 
