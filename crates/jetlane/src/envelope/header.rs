@@ -21,7 +21,7 @@ const SOURCE: &str = "X-Event-Source";
 pub(super) const MSG_ID: &str = "Nats-Msg-Id";
 
 impl Envelope {
-    /// Reads the envelope of a message, in whichever [`Form`] it is: that is recognised by itself.
+    /// Reads the envelope of a message, in whichever [`crate::Form`] it is: that is recognised by itself.
     ///
     /// # Errors
     /// [`EnvelopeError`] if it is no envelope, or a field is missing or can not be read.
