@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use jetlane::jetstream::{ConsumerConfig, DeliverPolicy, Discard};
 use jetlane::{
-    CloseError, ConnectOptions, Envelope, EnvelopeError, EventBus, Limits, PublishError,
+    CloseError, ConnectOptions, Envelope, EnvelopeError, EventBus, Form, Limits, PublishError,
     Settlement, Step, Storage, Strategy, SubscribeError, Topic, TopicError, Verdict,
 };
 use jetlane_testkit::Server;
@@ -240,7 +240,7 @@ fn what_can_never_be_handled_is_given_up_and_said() {
             String::from_utf8_lossy(advisory.payload()).into_owned()
         })
         .collect();
-    for reason in ["no such  order", "the event has no X-Event-ID"] {
+    for reason in ["no such  order", "the message is no envelope in any form that is known"] {
         assert!(told.iter().any(|advisory| advisory.contains(reason)), "{reason}: {told:?}");
     }
     eventually("both are settled", || (unsettled(&bus, "r") == 0).then_some(()));
@@ -777,4 +777,45 @@ fn a_consumer_that_is_there_goes_on_where_it_is() {
         (now.ack_wait, now.filter_subjects),
         (Duration::from_secs(7), vec!["order.*".into()])
     );
+}
+
+/// One aggregate, published in all forms in turn, and by somebody who knows no headers: handled in order.
+#[test]
+fn envelopes_of_all_forms_share_a_stream_in_order() {
+    const ROUNDS: u64 = 100;
+    let (_server, bus) = with_topic();
+    let (seen, events) = mpsc::channel();
+    let handler = move |event: &Envelope| {
+        assert_eq!((event.aggregate_id(), event.event_type()), ("order-42", "Counted"));
+        seen.send(text(event)).unwrap();
+    };
+    let subscription = bus.subscribe("all").lanes(lanes(4)).on("order.>", handler).start().unwrap();
+    let forms = [Form::Header, Form::Json, Form::CloudEventsBinary, Form::CloudEventsStructured];
+    let mut count = 0;
+    let mut next = || {
+        count += 1;
+        Envelope::new("order-42", "Counted", count.to_string())
+    };
+    let mut tickets = Vec::new();
+    for _ in 0..ROUNDS {
+        for form in forms {
+            tickets.push(bus.publish_as(form, "order.counted", next()).unwrap());
+        }
+        let foreign = next().to_json().unwrap();
+        tickets.push(bus.publish_raw("order.foreign", foreign).unwrap());
+    }
+    tickets.into_iter().for_each(|ticket| assert!(ticket.wait().is_ok()));
+    for expected in 1..=count {
+        assert_eq!(events.recv_timeout(DEADLINE).unwrap(), expected.to_string());
+    }
+    eventually("all are handled", || (subscription.counts().handled == count).then_some(()));
+    assert_eq!(subscription.counts().rejected, 0);
+    for form in forms {
+        let event = Envelope::new("order-42", "Counted", "0");
+        let store = || bus.publish_as(form, "order.counted", &event).unwrap().wait().unwrap();
+        assert_eq!((store().duplicate, store().duplicate), (false, true), "{form:?}");
+    }
+    let refused = bus.publish_as(Form::Json, "order.x", Envelope::new("a", "t", "text"));
+    assert!(matches!(refused, Err(PublishError::Envelope(EnvelopeError::PayloadNotJson { .. }))));
+    bus.close(DEADLINE).unwrap();
 }

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 
 use crate::subscribe::Running;
 use crate::topic::covers;
-use crate::{Envelope, EnvelopeError, Subscribe, Topic};
+use crate::{Envelope, EnvelopeError, Form, Subscribe, Topic};
 
 /// Why an event was not queued. Nothing of it was or will be sent.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -131,6 +131,25 @@ impl EventBus {
             }
         }
         Ok(tickets)
+    }
+
+    /// As [`EventBus::publish`], in a form of choice, so that systems which read another one can share the stream. Whoever
+    /// subscribes by jetlane recognises all forms. Forms other than [`Form::Header`] allocate.
+    ///
+    /// # Errors
+    /// [`PublishError`]; nothing is sent then. [`EnvelopeError::PayloadNotJson`] if the form can hold only JSON.
+    pub fn publish_as(
+        &self,
+        form: Form,
+        topic: impl AsSubject,
+        event: impl Borrow<Envelope>,
+    ) -> Result<Ticket, PublishError> {
+        if form == Form::Header {
+            return self.publish(topic, event);
+        }
+        let subject = topic.as_subject().map_err(jetlane_jetstream::PublishError::from)?;
+        let encoded = event.borrow().encode(form, subject)?;
+        Ok(self.inner.js.publish_with(&topic, &encoded.headers, &encoded.body)?)
     }
 
     /// Queues bytes that are no envelope. Handlers of [`Subscribe::on_raw`] see them.

@@ -43,6 +43,7 @@
 mod bus;
 mod close;
 mod envelope;
+mod event_subject;
 mod subscribe;
 mod topic;
 mod verdict;
@@ -51,7 +52,8 @@ pub use bus::{BatchError, EventBus, PublishError};
 pub use bytes::Bytes;
 pub use bytestring::ByteString;
 pub use close::CloseError;
-pub use envelope::{Envelope, EnvelopeError};
+pub use envelope::{Envelope, EnvelopeError, Form};
+pub use event_subject::{EventSubject, SubjectBuilder, SubjectPartError};
 pub use jetlane_client as client;
 pub use jetlane_client::{ConnectError, ConnectOptions, Limits};
 pub use jetlane_jetstream as jetstream;

@@ -26,7 +26,7 @@ impl Taker for LaneTaker {
     fn take(&mut self, held: Held) {
         // The aggregate id says what must be in order; without one the subject does.
         let id = Envelope::aggregate_id_of(&held.message);
-        let key = Key::of(id.unwrap_or(held.message.subject_bytes()));
+        let key = Key::of(id.as_deref().unwrap_or(held.message.subject_bytes()));
         let receipt = held.receipt;
         let taken = match &mut self.feeder {
             Some(feeder) => feeder.push(Some(key), Job::new(held)).is_ok(),

@@ -1,0 +1,167 @@
+//! The forms: which one a message has, and writing the ones that are not the header form.
+
+use bytes::Bytes;
+use jetlane_client::{Headers, Message};
+
+use super::error::{excerpt, unreadable};
+use super::header::{AGGREGATE_ID, Found, MSG_ID, check};
+use super::{Envelope, EnvelopeError, cloud_events, json};
+
+const CONTENT_TYPE: &str = "content-type";
+
+/// How an envelope stands in a message. Readers recognise the form by themselves, so that messages of all forms can share a
+/// stream. In every form the message carries the aggregate id as the header `X-Aggregate-ID`, by which lanes route, and the
+/// event id, if there is one, as `Nats-Msg-Id`.
+///
+/// As CloudEvents the event id is `id`, the event type `type`, the aggregate id `subject`, the timestamp `time`, the source `source`
+/// (without one: the aggregate type, which is the first token of the topic), and `datacontenttype` is `application/json` if the
+/// payload is JSON, else `application/octet-stream`. Extensions: `eventversion` (decimal digits; read as 1 if it is not
+/// there), `correlationid`, and the trace id as `traceparent` if it is one (W3C Trace Context), else as `traceid`. A CloudEvent
+/// of somebody else needs `subject` and `time`, which are optional there; extensions that are not named here are not kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Form {
+    /// Every field is a header (`X-…`), and the body is the payload as it is. The default, and the fastest: nothing is
+    /// encoded or decoded.
+    #[default]
+    Header,
+    /// One JSON object with the fields and the payload, which must be JSON itself: see [`Envelope::to_json`].
+    Json,
+    /// CloudEvents 1.0 in binary mode: every attribute is a header (`ce-…`), and the body is the payload as it is.
+    CloudEventsBinary,
+    /// CloudEvents 1.0 in structured mode: one JSON object with the attributes and the payload, of the content type
+    /// `application/cloudevents+json`. A payload that is no JSON is in it as base64.
+    CloudEventsStructured,
+}
+
+impl Form {
+    /// The form of a message, `None` if it is no envelope. In this order: headers of ours make [`Form::Header`]; the content type
+    /// `application/cloudevents+json` makes [`Form::CloudEventsStructured`], headers `ce-…` make [`Form::CloudEventsBinary`],
+    /// and a body that is a JSON object with `aggregate_id` and `event_type` makes [`Form::Json`]. With headers of
+    /// ours as well, as the Go system could send them, it is [`Form::Json`] if it reads as that whole, begins as the
+    /// Go struct does, and says the same aggregate and event type as the headers.
+    ///
+    /// That a message has a form does not mean that it can be read: see [`Envelope::read`].
+    pub fn of(message: &Message) -> Option<Self> {
+        let found = Found::of(message);
+        match found.is_header_form() {
+            true if read_doubled(message, &found).is_some() => Some(Self::Json),
+            true => Some(Self::Header),
+            false => Self::of_other(message),
+        }
+    }
+
+    /// The form of a message that is not in the header form.
+    pub(super) fn of_other(message: &Message) -> Option<Self> {
+        if content_type(message).is_some_and(is_cloud_events) {
+            return Some(Self::CloudEventsStructured);
+        }
+        let is_ce = |name: &[u8]| name.get(..3).is_some_and(|ce| ce.eq_ignore_ascii_case(b"ce-"));
+        if message.headers().is_some_and(|headers| headers.iter().any(|(name, _)| is_ce(name))) {
+            return Some(Self::CloudEventsBinary);
+        }
+        json::peek_aggregate_id(message.payload()).map(|_| Self::Json)
+    }
+}
+
+fn content_type(message: &Message) -> Option<&[u8]> {
+    let mut headers = message.headers()?.iter();
+    headers
+        .find(|(name, _)| name.eq_ignore_ascii_case(CONTENT_TYPE.as_bytes()))
+        .map(|(_, value)| value)
+}
+
+fn is_cloud_events(content_type: &[u8]) -> bool {
+    const PREFIX: &[u8] = b"application/cloudevents";
+    content_type.get(..PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(PREFIX))
+}
+
+/// Reads a message that is not in the header form.
+#[cold]
+pub(super) fn read_other(
+    message: &Message,
+    msg_id: Option<&[u8]>,
+) -> Result<Envelope, EnvelopeError> {
+    let envelope = match Form::of_other(message) {
+        Some(Form::CloudEventsStructured) => {
+            check_format(content_type(message).unwrap_or_default())?;
+            cloud_events::read_structured(&message.payload_bytes())?
+        }
+        Some(Form::CloudEventsBinary) => cloud_events::read_binary(message)?,
+        Some(_) => with_msg_id(Envelope::from_json(message.payload_bytes())?, message, msg_id),
+        None => return Err(EnvelopeError::NoEnvelope),
+    };
+    match Envelope::key_header(message) {
+        Some(key) if key != envelope.aggregate_id.as_bytes() => {
+            let envelope = excerpt(envelope.aggregate_id.as_bytes());
+            Err(EnvelopeError::OtherAggregate { header: excerpt(key), envelope })
+        }
+        _ => Ok(envelope),
+    }
+}
+
+/// Of the formats of structured mode we know JSON; some libraries leave its name out. Batches are several events.
+fn check_format(content_type: &[u8]) -> Result<(), EnvelopeError> {
+    let essence = content_type.split(|&byte| byte == b';').next().unwrap_or_default();
+    let essence = essence.trim_ascii().to_ascii_lowercase();
+    match &essence[..] {
+        b"application/cloudevents+json" | b"application/cloudevents" => Ok(()),
+        _ => Err(unreadable(CONTENT_TYPE, content_type)),
+    }
+}
+
+/// Reads a message that says everything twice: in headers, and in a body as the Go system writes it.
+pub(super) fn read_doubled(message: &Message, found: &Found<'_>) -> Option<Envelope> {
+    // Nearly every payload is done with here.
+    if !json::begins_as_go_writes(message.payload()) {
+        return None;
+    }
+    let envelope = Envelope::from_json(message.payload_bytes()).ok()?;
+    let same = found.aggregate_id == Some(envelope.aggregate_id.as_bytes())
+        && found.event_type == Some(envelope.event_type.as_bytes());
+    same.then(|| with_msg_id(envelope, message, found.event_id.or(found.msg_id)))
+}
+
+/// An event without an id of its own has that by which the server recognised duplicates.
+fn with_msg_id(mut envelope: Envelope, message: &Message, msg_id: Option<&[u8]>) -> Envelope {
+    let msg_id = msg_id.filter(|id| !id.is_empty());
+    if let (None, Some(id)) = (&envelope.event_id, msg_id) {
+        envelope.event_id = message.share(id).try_into().ok();
+    }
+    envelope
+}
+
+/// A message in a form that is not the header form, ready to be sent.
+#[derive(Debug)]
+pub(crate) struct Encoded {
+    pub(crate) headers: Headers,
+    pub(crate) body: Bytes,
+}
+
+impl Envelope {
+    /// Checks that it can be sent to `topic` in a form that is not the header form, and encodes it.
+    pub(crate) fn encode(&self, form: Form, topic: &str) -> Result<Encoded, EnvelopeError> {
+        let mut headers = Headers::new();
+        let mut add = |field, value: &str| {
+            check(field, value)?;
+            headers.append(field, value).map_err(|_| EnvelopeError::Unsendable { field })
+        };
+        // Lanes look for it first.
+        add(AGGREGATE_ID, &self.aggregate_id)?;
+        if let Some(id) = &self.event_id {
+            add(MSG_ID, id)?;
+        }
+        let body = match form {
+            Form::CloudEventsStructured => {
+                add("Content-Type", cloud_events::CONTENT_TYPE)?;
+                self.to_structured(topic)?
+            }
+            Form::CloudEventsBinary => {
+                self.write_binary(topic, &mut headers)?;
+                self.payload.clone()
+            }
+            Form::Json | Form::Header => self.to_json()?,
+        };
+        Ok(Encoded { headers, body })
+    }
+}

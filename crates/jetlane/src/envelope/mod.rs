@@ -1,0 +1,173 @@
+//! Envelopes: what is known about an event, and the forms it has on the wire.
+
+mod body;
+mod cloud_events;
+mod error;
+mod form;
+mod header;
+mod json;
+mod routing;
+
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use bytestring::ByteString;
+use jiff::Timestamp;
+use uuid::Uuid;
+
+pub use error::EnvelopeError;
+pub use form::Form;
+
+/// An event with what is known about it. On the wire all of it is headers (`X-Event-ID`, `X-Aggregate-ID`, `X-Event-Type`,
+/// `X-Event-Version`, `X-Timestamp`, `X-Trace-ID`, `X-Correlation-ID`, `X-Event-Source`), and the body is the payload's
+/// bytes, unless another [`Form`] is chosen. The event id is also the `Nats-Msg-Id`, so a stream stores an event once within
+/// its duplicate window.
+///
+/// Cloning is cheap. A received envelope shares the bytes of its message: nothing is copied.
+///
+/// ```
+/// use jetlane::Envelope;
+/// let event = Envelope::new("order-42", "OrderCreated", "{}").with_trace_id("trace-7");
+/// assert_eq!((event.aggregate_id(), event.trace_id()), ("order-42", Some("trace-7")));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Envelope {
+    /// `None` only if it was read from a form that can do without, and had none.
+    event_id: Option<ByteString>,
+    aggregate_id: ByteString,
+    event_type: ByteString,
+    event_version: i64,
+    timestamp: Timestamp,
+    trace_id: Option<ByteString>,
+    correlation_id: Option<ByteString>,
+    source: Option<ByteString>,
+    payload: Bytes,
+}
+
+impl Envelope {
+    /// An event of version 1, of now, with a new id (a UUIDv7).
+    pub fn new(
+        aggregate_id: impl Into<ByteString>,
+        event_type: impl Into<ByteString>,
+        payload: impl Into<Bytes>,
+    ) -> Self {
+        Self {
+            event_id: Some(new_id()),
+            aggregate_id: aggregate_id.into(),
+            event_type: event_type.into(),
+            event_version: 1,
+            timestamp: Timestamp::now(),
+            trace_id: None,
+            correlation_id: None,
+            source: None,
+            payload: payload.into(),
+        }
+    }
+
+    /// The same with this event id: the application's own, as the id of an outbox row.
+    #[must_use]
+    pub fn with_event_id(mut self, event_id: impl Into<ByteString>) -> Self {
+        self.event_id = Some(event_id.into());
+        self
+    }
+
+    /// The same with this version. Default 1.
+    #[must_use]
+    pub fn with_event_version(mut self, version: i64) -> Self {
+        self.event_version = version;
+        self
+    }
+
+    /// The same with this time. Default: when it was made. Times before the year -9999 or after 9999 are cut.
+    #[must_use]
+    pub fn with_timestamp(mut self, timestamp: SystemTime) -> Self {
+        self.timestamp = Timestamp::try_from(timestamp).unwrap_or(Timestamp::MAX);
+        self
+    }
+
+    /// The same with this trace id. Default: none.
+    #[must_use]
+    pub fn with_trace_id(mut self, trace_id: impl Into<ByteString>) -> Self {
+        self.trace_id = Some(trace_id.into());
+        self
+    }
+
+    /// The same with this correlation id. Default: none.
+    #[must_use]
+    pub fn with_correlation_id(mut self, correlation_id: impl Into<ByteString>) -> Self {
+        self.correlation_id = Some(correlation_id.into());
+        self
+    }
+
+    /// The same with this source: a URI reference to where it happened, as CloudEvents have. Default: none; an event that
+    /// is published as a CloudEvent then gets the aggregate type, which is the first token of its topic. The JSON form has
+    /// no place for it.
+    #[must_use]
+    pub fn with_source(mut self, source: impl Into<ByteString>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// Names this event among all. `None` only for an event that was read in [`Form::Json`] and came without: an id made
+    /// up here would be another one each time it is delivered.
+    pub fn event_id(&self) -> Option<&str> {
+        self.event_id.as_deref()
+    }
+
+    /// What it happened to: events with the same aggregate id are handled in order.
+    pub fn aggregate_id(&self) -> &str {
+        &self.aggregate_id
+    }
+
+    /// What happened.
+    pub fn event_type(&self) -> &str {
+        &self.event_type
+    }
+
+    /// The version of the payload's format, or of the aggregate, as the application counts.
+    pub fn event_version(&self) -> i64 {
+        self.event_version
+    }
+
+    /// When it happened.
+    pub fn timestamp(&self) -> SystemTime {
+        self.timestamp.into()
+    }
+
+    /// The trace it belongs to.
+    pub fn trace_id(&self) -> Option<&str> {
+        self.trace_id.as_deref()
+    }
+
+    /// The process it belongs to.
+    pub fn correlation_id(&self) -> Option<&str> {
+        self.correlation_id.as_deref()
+    }
+
+    /// Where it happened, if that was said.
+    pub fn source(&self) -> Option<&str> {
+        self.source.as_deref()
+    }
+
+    /// The payload, as it is on the wire.
+    pub fn payload(&self) -> &Bytes {
+        &self.payload
+    }
+}
+
+fn new_id() -> ByteString {
+    let mut buffer = Uuid::encode_buffer();
+    let text = &*Uuid::now_v7().hyphenated().encode_lower(&mut buffer);
+    ByteString::from(text.to_string())
+}
+
+#[cfg(test)]
+mod cloud_events_tests;
+#[cfg(test)]
+mod header_tests;
+#[cfg(test)]
+mod hostile_tests;
+#[cfg(test)]
+mod json_tests;
+#[cfg(test)]
+mod testing;
