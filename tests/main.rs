@@ -30,6 +30,8 @@ mod injection;
 mod inline;
 #[path = "jetstream.rs"]
 mod jetstream;
+#[path = "jetstream_api.rs"]
+mod jetstream_api;
 #[path = "local.rs"]
 mod local;
 #[path = "messaging.rs"]

@@ -26,20 +26,28 @@
 #![forbid(unsafe_code)]
 
 mod api;
+mod call;
 mod consume;
 mod consumer;
 mod context;
+mod error;
+mod messages;
 mod publish;
 mod stream;
 mod wire;
 
-pub use api::{ApiCall, ApiError};
+pub use api::ApiCall;
 pub use consume::{
     Consume, ConsumeError, Consumption, EndReason, Held, JsMessage, Messages, Receipt, Settle,
     Settled, Settlement, Settler, Taker,
 };
 pub use consumer::{AckPolicy, ConsumerConfig, ConsumerInfo, DeliverPolicy, SequencePair};
 pub use context::{Deleted, JetStream, JetStreamOptions, StreamNames};
+pub use error::ApiError;
 pub use jetlane_client::proto::jetstream::{Delivery, PullEvent};
+pub use messages::{BatchGet, BatchMessages, Get, Purge, Purged, StoredMessage};
 pub use publish::{NotStored, Outcome, PublishError, Rejection, Stored, Ticket, Unknown};
-pub use stream::{Discard, Retention, Storage, StreamConfig, StreamInfo, StreamState};
+pub use stream::{
+    ClusterInfo, Compression, Discard, PeerInfo, Republish, Retention, Storage, StreamConfig,
+    StreamInfo, StreamSource, StreamState, SubjectTransform,
+};
