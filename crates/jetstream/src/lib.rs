@@ -25,6 +25,8 @@
 //! Requests to the JetStream API are for set-up; nothing on the way of a message makes one.
 #![forbid(unsafe_code)]
 
+mod account;
+mod advisory;
 mod api;
 mod call;
 mod consume;
@@ -32,10 +34,14 @@ mod consumer;
 mod context;
 mod error;
 mod messages;
+mod pages;
+mod pause;
 mod publish;
 mod stream;
 mod wire;
 
+pub use account::{AccountInfo, AccountLimits, ApiStats, Tier};
+pub use advisory::{Advisories, AdvisoriesError, Advisory, AdvisoryError, AdvisoryEvent};
 pub use api::ApiCall;
 pub use consume::{
     Consume, ConsumeError, Consumption, EndReason, Held, JsMessage, Messages, Receipt, Settle,
@@ -46,7 +52,11 @@ pub use context::{Deleted, JetStream, JetStreamOptions, StreamNames};
 pub use error::ApiError;
 pub use jetlane_client::proto::jetstream::{Delivery, PullEvent};
 pub use messages::{BatchGet, BatchMessages, Get, Purge, Purged, StoredMessage};
-pub use publish::{NotStored, Outcome, PublishError, Rejection, Stored, Ticket, Unknown};
+pub use pages::Pages;
+pub use pause::Paused;
+pub use publish::{
+    NotStored, Outcome, PublishError, PublishHeaders, Rejection, Rollup, Stored, Ticket, Unknown,
+};
 pub use stream::{
     ClusterInfo, Compression, Discard, PeerInfo, Republish, Retention, Storage, StreamConfig,
     StreamInfo, StreamSource, StreamState, SubjectTransform,

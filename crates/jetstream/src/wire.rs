@@ -112,3 +112,10 @@ where
 {
     Ok(Option::<T>::deserialize(from)?.unwrap_or_default())
 }
+
+/// Limits of accounts, where only what is below 0 means that there is none.
+pub(crate) fn account_limit<'de, D: serde::Deserializer<'de>>(
+    from: D,
+) -> Result<Option<u64>, D::Error> {
+    Ok(u64::try_from(i64::deserialize(from)?).ok())
+}
