@@ -29,7 +29,7 @@ pub enum ApiError {
         /// The stream's name.
         stream: String,
     },
-    /// Nobody answers direct gets of the stream: it does not exist, or its `allow_direct` is off. [`crate::JetStream::message`] asks
+    /// Nobody answers direct gets of the stream: it does not exist, or its `allow_direct` is off. [`crate::JetStream::get_message`] asks
     /// the stream's leader instead.
     #[error("the stream {stream:?} allows no direct get, or does not exist")]
     NoDirectGet {

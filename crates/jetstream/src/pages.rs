@@ -13,8 +13,8 @@ use crate::{ApiCall, ApiError, ConsumerInfo, JetStream, StreamInfo, wire};
 /// A list of the API, read page by page as it is needed. It blocks for each page, for the API timeout at most, and ends behind the first
 /// error.
 ///
-/// What is created or deleted meanwhile may be in it twice or not at all. It never asks for more pages than the first one's total needs
-/// and the list grows by, and a page without entries ends it: it ends even with a server that does not know its own total.
+/// What is created or deleted meanwhile may be in it twice or not at all. It ends when as many entries were read as the last page said
+/// there are, or with a page that has none; `take` bounds it further.
 pub struct Pages<T> {
     js: JetStream,
     subject: String,
