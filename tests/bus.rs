@@ -751,10 +751,10 @@ fn a_consumer_that_is_there_goes_on_where_it_is() {
     publish(&bus, "order.x", "a", (1..=3).map(|n| n.to_string()));
     let mut config = ConsumerConfig::durable("k")
         .filter("order.x")
-        .deliver(DeliverPolicy::ByStartSequence)
-        .max_deliver(7);
-    config.other.insert("opt_start_seq".into(), 2.into());
-    config.other.insert("description".into(), "made by the operator".into());
+        .deliver_from_sequence(2)
+        .max_deliver(7)
+        .description("made by the operator");
+    config.other.insert("sample_freq".into(), "50".into());
     bus.jetstream().create_consumer("order_ALL", &config).wait().unwrap();
     let (seen, events) = mpsc::channel();
     for (policy, expected) in [(DeliverPolicy::All, 2..4), (DeliverPolicy::New, 4..5)] {
@@ -770,9 +770,10 @@ fn a_consumer_that_is_there_goes_on_where_it_is() {
         publish(&bus, "order.x", "a", ["4".to_string()]);
     }
     let now = bus.jetstream().consumer_info("order_ALL", "k").wait().unwrap().config;
-    let kept = (now.deliver_policy, now.max_deliver, &now.other["opt_start_seq"]);
-    assert_eq!(kept, (DeliverPolicy::ByStartSequence, Some(7), &2.into()));
-    assert_eq!(now.other["description"], "made by the operator");
+    let kept = (now.deliver_policy, now.max_deliver, now.opt_start_seq);
+    assert_eq!(kept, (DeliverPolicy::ByStartSequence, Some(7), 2));
+    assert_eq!(now.description, "made by the operator");
+    assert_eq!(now.other["sample_freq"], "50");
     assert_eq!(
         (now.ack_wait, now.filter_subjects),
         (Duration::from_secs(7), vec!["order.*".into()])

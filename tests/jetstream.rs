@@ -51,7 +51,7 @@ fn each_way_the_api_refuses_has_its_own_error() {
     }
     let other = StreamConfig::new("S").subject("other");
     let refused = js.create_stream(&other).wait().unwrap_err();
-    assert!(matches!(refused, ApiError::Rejected { error_code: 10058, .. }), "{refused:?}");
+    assert_eq!(refused, ApiError::StreamExists { stream: "S".into() });
 
     let plain = Server::builder().without_jetstream().start().unwrap();
     let off = jetstream(&plain).stream_info("S").wait().unwrap_err();

@@ -32,6 +32,10 @@ mod injection;
 mod inline;
 #[path = "jetstream.rs"]
 mod jetstream;
+#[path = "jetstream_api.rs"]
+mod jetstream_api;
+#[path = "jetstream_events.rs"]
+mod jetstream_events;
 #[path = "local.rs"]
 mod local;
 #[path = "messaging.rs"]

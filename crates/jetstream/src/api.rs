@@ -1,61 +1,18 @@
 use std::fmt;
 use std::future::Future;
-use std::marker::PhantomData;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use jetlane_client::proto::NameError;
 use jetlane_client::{Message, Request, RequestError};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-/// Why the JetStream API did not do what it was asked.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ApiError {
-    /// A stream or consumer name that can not be one. The caller's fault.
-    #[error(transparent)]
-    Name(#[from] NameError),
-    /// The stream does not exist (error 10059).
-    #[error("the stream {stream:?} does not exist: create it first")]
-    StreamNotFound {
-        /// Its name.
-        stream: String,
-    },
-    /// The consumer does not exist (error 10014).
-    #[error("the stream {stream:?} has no consumer {consumer:?}: create it first")]
-    ConsumerNotFound {
-        /// The stream's name.
-        stream: String,
-        /// The consumer's name.
-        consumer: String,
-    },
-    /// JetStream is off for the server or the account (errors 10076, 10039), or nobody answers its API.
-    #[error(
-        "JetStream is not available: start nats-server with -js, and enable it for the account"
-    )]
-    NotAvailable,
-    /// The server refused for another reason.
-    #[error("the server refused: {description} (code {code}, error {error_code})")]
-    Rejected {
-        /// HTTP-like code.
-        code: u16,
-        /// The server's own error number; stable, unlike the text.
-        error_code: u32,
-        /// The server's text.
-        description: String,
-    },
-    /// No answer came.
-    #[error("the JetStream API did not answer")]
-    Request(#[source] RequestError),
-    /// The answer could not be read. The server's fault, or ours.
-    #[error("the answer of the JetStream API can not be read: {reason}")]
-    Malformed {
-        /// What the JSON reader said.
-        reason: String,
-    },
-}
+use crate::ApiError;
+use crate::error::{Names, WireError};
+
+/// How an answer is read.
+type Read<T> = fn(&Message, &Names) -> Result<T, ApiError>;
 
 /// A request to the JetStream API that was sent: a `Future`, and `wait` for plain threads.
 #[must_use = "it is not known to have worked before it is waited for"]
@@ -63,19 +20,27 @@ pub struct ApiCall<T> {
     /// The request; or why it was never sent, until that was told.
     request: Result<Request, Option<ApiError>>,
     names: Names,
-    read: PhantomData<fn() -> T>,
-}
-
-/// What the call is about, for its errors.
-#[derive(Debug, Default)]
-pub(crate) struct Names {
-    pub(crate) stream: String,
-    pub(crate) consumer: String,
+    read: Read<T>,
+    /// What it means that nobody listens.
+    unheard: fn(&Names) -> ApiError,
 }
 
 impl<T: DeserializeOwned> ApiCall<T> {
+    /// A call that is answered in JSON.
     pub(crate) fn new(request: Result<Request, ApiError>, names: Names) -> Self {
-        Self { request: request.map_err(Some), names, read: PhantomData }
+        Self::reading(request, names, read_json)
+    }
+}
+
+impl<T> ApiCall<T> {
+    /// A call whose answer `read` understands.
+    pub(crate) fn reading(request: Result<Request, ApiError>, names: Names, read: Read<T>) -> Self {
+        Self { request: request.map_err(Some), names, read, unheard: |_| ApiError::NotAvailable }
+    }
+
+    /// Says what it means that nobody listens. Unless told otherwise, that JetStream is not available.
+    pub(crate) fn unheard(self, unheard: fn(&Names) -> ApiError) -> Self {
+        Self { unheard, ..self }
     }
 
     /// Sleeps until the answer is there, for the API timeout at most.
@@ -94,33 +59,30 @@ impl<T: DeserializeOwned> ApiCall<T> {
         jetlane_ring::wait_timeout(self, timeout)
     }
 
-    fn read(&self, answer: Result<Message, RequestError>) -> Result<T, ApiError> {
+    fn answered(&self, answer: Result<Message, RequestError>) -> Result<T, ApiError> {
         let message = answer.map_err(|error| match error {
-            RequestError::NoResponders => ApiError::NotAvailable,
+            RequestError::NoResponders => (self.unheard)(&self.names),
             other => ApiError::Request(other),
         })?;
-        let malformed =
-            |error: serde_json::Error| ApiError::Malformed { reason: error.to_string() };
-        let failed: Failed = serde_json::from_slice(message.payload()).map_err(malformed)?;
-        match failed.error {
-            Some(error) => Err(self.explain(error)),
-            None => serde_json::from_slice(message.payload()).map_err(malformed),
-        }
+        (self.read)(&message, &self.names)
     }
+}
 
-    fn explain(&self, error: WireError) -> ApiError {
-        let Names { stream, consumer } = &self.names;
-        match error.err_code {
-            10059 => ApiError::StreamNotFound { stream: stream.clone() },
-            10014 => {
-                ApiError::ConsumerNotFound { stream: stream.clone(), consumer: consumer.clone() }
-            }
-            10039 | 10076 => ApiError::NotAvailable,
-            error_code => {
-                ApiError::Rejected { code: error.code, error_code, description: error.description }
-            }
-        }
+/// Reads an answer in JSON, or the error in it.
+pub(crate) fn read_json<T: DeserializeOwned>(
+    message: &Message,
+    names: &Names,
+) -> Result<T, ApiError> {
+    let failed: Failed = serde_json::from_slice(message.payload()).map_err(malformed)?;
+    match failed.error {
+        Some(error) => Err(error.explain(names)),
+        None => serde_json::from_slice(message.payload()).map_err(malformed),
     }
+}
+
+/// For what can not be read, whatever reads it.
+pub(crate) fn malformed(reason: impl fmt::Display) -> ApiError {
+    ApiError::Malformed { reason: reason.to_string() }
 }
 
 #[derive(Deserialize)]
@@ -128,22 +90,12 @@ struct Failed {
     error: Option<WireError>,
 }
 
-#[derive(Deserialize)]
-struct WireError {
-    #[serde(default)]
-    code: u16,
-    #[serde(default)]
-    err_code: u32,
-    #[serde(default)]
-    description: String,
-}
-
-impl<T: DeserializeOwned> Future for ApiCall<T> {
+impl<T> Future for ApiCall<T> {
     type Output = Result<T, ApiError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut self.request {
-            Ok(request) => Pin::new(request).poll(cx).map(|answer| self.read(answer)),
+            Ok(request) => Pin::new(request).poll(cx).map(|answer| self.answered(answer)),
             Err(error) => {
                 let error = error.take().expect("an API call is not polled after it was ready");
                 Poll::Ready(Err(error))

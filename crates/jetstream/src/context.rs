@@ -1,16 +1,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jetlane_client::proto::check_name;
-use jetlane_client::{AsSubject, Client, HeaderBlock, RequestError, SubscribeError};
-use serde::de::DeserializeOwned;
+use jetlane_client::{AsSubject, Client, HeaderBlock, SubscribeError};
 use serde::{Deserialize, Serialize};
 
-use crate::api::Names;
+use crate::call::Nothing;
 use crate::consume::Consume;
+use crate::error::Names;
 use crate::publish::Publisher;
 use crate::{
-    ApiCall, ApiError, ConsumerConfig, ConsumerInfo, PublishError, StreamConfig, StreamInfo, Ticket,
+    ApiCall, ConsumerConfig, ConsumerInfo, PublishError, StreamConfig, StreamInfo, Ticket,
 };
 
 /// The times of a [`JetStream`].
@@ -54,6 +53,11 @@ impl JetStream {
     pub fn with_options(client: Client, options: JetStreamOptions) -> Result<Self, SubscribeError> {
         let publisher = Arc::new(Publisher::new(&client, options.publish_timeout)?);
         Ok(Self { client, publisher, options })
+    }
+
+    /// Its times.
+    pub fn options(&self) -> &JetStreamOptions {
+        &self.options
     }
 
     /// The connection.
@@ -108,7 +112,7 @@ impl JetStream {
         self.publisher.pending()
     }
 
-    /// Creates a stream. One with the same name and the same config is fine; another config is an error (10058).
+    /// Creates a stream. One with the same name and the same config is fine; another config is [`StreamExists`](crate::ApiError::StreamExists).
     pub fn create_stream(&self, config: &StreamConfig) -> ApiCall<StreamInfo> {
         self.stream_call("CREATE", &config.name, config)
     }
@@ -137,7 +141,8 @@ impl JetStream {
         self.call("$JS.API.STREAM.NAMES".into(), &Ask { subject }, Names::default(), &[])
     }
 
-    /// Creates a durable consumer. One with the same name and config is fine; another config is an error (10148).
+    /// Creates a durable consumer. One with the same name and config is fine; another config is
+    /// [`ConsumerExists`](crate::ApiError::ConsumerExists).
     pub fn create_consumer(&self, stream: &str, config: &ConsumerConfig) -> ApiCall<ConsumerInfo> {
         self.make_consumer(stream, config, "create")
     }
@@ -186,53 +191,7 @@ impl JetStream {
         let ask = Ask { stream_name: stream, config, action };
         self.consumer_call("CREATE", stream, &config.durable_name, &ask)
     }
-
-    fn stream_call<T: DeserializeOwned>(
-        &self,
-        verb: &str,
-        stream: &str,
-        ask: &impl Serialize,
-    ) -> ApiCall<T> {
-        let names = Names { stream: stream.into(), ..Names::default() };
-        self.call(format!("$JS.API.STREAM.{verb}.{stream}"), ask, names, &[stream])
-    }
-
-    fn consumer_call<T: DeserializeOwned>(
-        &self,
-        verb: &str,
-        stream: &str,
-        consumer: &str,
-        ask: &impl Serialize,
-    ) -> ApiCall<T> {
-        let names = Names { stream: stream.into(), consumer: consumer.into() };
-        let subject = format!("$JS.API.CONSUMER.{verb}.{stream}.{consumer}");
-        self.call(subject, ask, names, &[stream, consumer])
-    }
-
-    fn call<T: DeserializeOwned>(
-        &self,
-        subject: String,
-        ask: &impl Serialize,
-        names: Names,
-        must_be_names: &[&str],
-    ) -> ApiCall<T> {
-        let request = must_be_names
-            .iter()
-            .try_for_each(|name| check_name(name))
-            .map_err(ApiError::from)
-            .and_then(|()| {
-                let body = serde_json::to_vec(ask)
-                    .map_err(|error| ApiError::Malformed { reason: error.to_string() })?;
-                let request = self.client.request(&subject, body, self.options.api_timeout);
-                request.map_err(|error: RequestError| ApiError::Request(error))
-            });
-        ApiCall::new(request, names)
-    }
 }
-
-/// A request without a body to speak of.
-#[derive(Serialize)]
-struct Nothing {}
 
 /// The answer to a deletion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]

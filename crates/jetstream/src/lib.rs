@@ -25,21 +25,39 @@
 //! Requests to the JetStream API are for set-up; nothing on the way of a message makes one.
 #![forbid(unsafe_code)]
 
+mod account;
+mod advisory;
 mod api;
+mod call;
 mod consume;
 mod consumer;
 mod context;
+mod error;
+mod messages;
+mod pages;
+mod pause;
 mod publish;
 mod stream;
 mod wire;
 
-pub use api::{ApiCall, ApiError};
+pub use account::{AccountInfo, AccountLimits, ApiStats, Tier};
+pub use advisory::{Advisories, AdvisoriesError, Advisory, AdvisoryError, AdvisoryEvent};
+pub use api::ApiCall;
 pub use consume::{
     Consume, ConsumeError, Consumption, EndReason, Held, JsMessage, Messages, Receipt, Settle,
     Settled, Settlement, Settler, Taker,
 };
 pub use consumer::{AckPolicy, ConsumerConfig, ConsumerInfo, DeliverPolicy, SequencePair};
 pub use context::{Deleted, JetStream, JetStreamOptions, StreamNames};
+pub use error::ApiError;
 pub use jetlane_client::proto::jetstream::{Delivery, PullEvent};
-pub use publish::{NotStored, Outcome, PublishError, Rejection, Stored, Ticket, Unknown};
-pub use stream::{Discard, Retention, Storage, StreamConfig, StreamInfo, StreamState};
+pub use messages::{BatchGet, BatchMessages, Get, Purge, Purged, StoredMessage};
+pub use pages::Pages;
+pub use pause::Paused;
+pub use publish::{
+    NotStored, Outcome, PublishError, PublishHeaders, Rejection, Rollup, Stored, Ticket, Unknown,
+};
+pub use stream::{
+    ClusterInfo, Compression, Discard, PeerInfo, Republish, Retention, Storage, StreamConfig,
+    StreamInfo, StreamSource, StreamState, SubjectTransform,
+};

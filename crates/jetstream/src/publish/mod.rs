@@ -1,6 +1,7 @@
 //! Acknowledged publishing: every message claims a slot of the pending ring, and its ack finds that slot by index.
 
 mod ack_sink;
+mod headers;
 mod outcome;
 mod ticket;
 
@@ -13,6 +14,7 @@ use jetlane_client::{AsSubject, Client, HeaderBlock, Inbox, SubmitError, Subscri
 use jetlane_ring::{Full, PendingRing, RingConfig};
 
 use ack_sink::{AckSink, patience};
+pub use headers::{PublishHeaders, Rollup};
 pub use outcome::{NotStored, Outcome, Rejection, Stored, Unknown};
 pub use ticket::Ticket;
 

@@ -66,3 +66,20 @@ impl fmt::Display for Rejection {
         f.write_str(")")
     }
 }
+
+impl Rejection {
+    /// True if the stream, or the subject, has another newest message than was expected: somebody else was faster (errors 10071 and
+    /// 10164; which one depends on whether that message is stored already).
+    pub fn is_wrong_last_sequence(&self) -> bool {
+        matches!(self.error_code, 10071 | 10164)
+    }
+
+    /// True if the same message may well be stored when it is published again later: no leader now (503 without a number, 10008), a
+    /// condition that can not be checked yet (10163, 10158), or too much to do (10167, 10210, 10211).
+    pub fn is_temporary(&self) -> bool {
+        match self.error_code {
+            0 => self.code == 503,
+            number => matches!(number, 10008 | 10158 | 10163 | 10167 | 10210 | 10211),
+        }
+    }
+}
