@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use jetlane_client::Client;
-use jetlane_jetstream::{AckPolicy, ConsumerConfig, JetStream};
+use jetlane_jetstream::{AckPolicy, Consume, ConsumeError, ConsumerConfig, JetStream, Messages};
 use jetlane_testkit::{Direction::ToClient, End, Proxy};
 use jetlane_tests::stream::{
     all_acknowledged, handle_in_order, impatient_consumer, jetstream, publish_more, swallowed,
@@ -46,30 +46,23 @@ fn what_a_lost_connection_swallowed_is_handled_before_what_is_newer() {
 
 #[test]
 fn a_watermark_stops_at_a_gap_on_a_live_connection() {
-    let (server, js) = with_stream();
-    let proxy = Proxy::start(server.port()).unwrap();
-    let consumer = impatient_consumer(&js, AckPolicy::All);
-    let through = JetStream::new(Client::connect(&proxy.url()).unwrap()).unwrap();
-    let mut messages = through.consume(&consumer).queued().unwrap();
-    publish_more(&js, 5);
-    handle_in_order(&mut messages, 0, 5, "before");
-    proxy.deafen(ToClient);
-    publish_more(&js, 5);
-    eventually("five are swallowed", || (swallowed(&proxy) >= 5).then_some(()));
-    proxy.hear(ToClient);
-    publish_more(&js, 10);
-    handle_in_order(&mut messages, 5, 20, "after");
-    all_acknowledged(&js, 20);
-    assert_eq!(through.client().stats().reconnects, 0);
+    passes_a_gap_in_order(AckPolicy::All, Consume::queued);
 }
 
 #[test]
 fn an_ordered_consumption_waits_at_a_gap_on_a_live_connection() {
+    passes_a_gap_in_order(AckPolicy::Explicit, |consume| consume.in_order().queued());
+}
+
+fn passes_a_gap_in_order(
+    policy: AckPolicy,
+    begin: impl FnOnce(Consume) -> Result<Messages, ConsumeError>,
+) {
     let (server, js) = with_stream();
     let proxy = Proxy::start(server.port()).unwrap();
-    let consumer = impatient_consumer(&js, AckPolicy::Explicit);
+    let consumer = impatient_consumer(&js, policy);
     let through = JetStream::new(Client::connect(&proxy.url()).unwrap()).unwrap();
-    let mut messages = through.consume(&consumer).in_order().queued().unwrap();
+    let mut messages = begin(through.consume(&consumer)).unwrap();
     publish_more(&js, 5);
     handle_in_order(&mut messages, 0, 5, "before");
     proxy.deafen(ToClient);
@@ -82,7 +75,6 @@ fn an_ordered_consumption_waits_at_a_gap_on_a_live_connection() {
     assert_eq!(through.client().stats().reconnects, 0);
 }
 
-/// Messages are published all the time while connections are cut, with messages swallowed before it.
 #[test]
 fn nothing_is_skipped_under_load_while_connections_are_cut() {
     for policy in [AckPolicy::All, AckPolicy::Explicit] {

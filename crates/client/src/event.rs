@@ -230,6 +230,12 @@ mod tests {
         }
         assert_eq!(events.next(), Some(Event::Missed { count: 6 }));
         assert_eq!(events.next(), None, "the closing was among them");
+    }
+
+    #[test]
+    fn who_begins_to_listen_to_a_closed_connection_hears_nothing_and_does_not_wait() {
+        let hub = EventHub::new(None);
+        hub.emit(&Event::Closed);
         assert_eq!(hub.subscribe(|| true).next(), None);
     }
 

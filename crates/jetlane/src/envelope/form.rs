@@ -1,4 +1,4 @@
-//! The forms: which one a message has, and writing the ones that are not the header form.
+//! The forms: which one a message has, and writing each.
 
 use bytes::Bytes;
 use jetlane_client::{Headers, Message};
@@ -131,7 +131,7 @@ fn with_msg_id(mut envelope: Envelope, message: &Message, msg_id: Option<&[u8]>)
     envelope
 }
 
-/// A message in a form that is not the header form, ready to be sent.
+/// A message, ready to be sent.
 #[derive(Debug)]
 pub(crate) struct Encoded {
     pub(crate) headers: Headers,
@@ -139,29 +139,45 @@ pub(crate) struct Encoded {
 }
 
 impl Envelope {
-    /// Checks that it can be sent to `topic` in a form that is not the header form, and encodes it.
+    /// Checks that it can be sent to `topic` in this form, and encodes it.
     pub(crate) fn encode(&self, form: Form, topic: &str) -> Result<Encoded, EnvelopeError> {
         let mut headers = Headers::new();
-        let mut add = |field, value: &str| {
-            check(field, value)?;
-            headers.append(field, value).map_err(|_| EnvelopeError::Unsendable { field })
-        };
-        // Lanes look for it first.
-        add(AGGREGATE_ID, &self.aggregate_id)?;
-        if let Some(id) = &self.event_id {
-            add(MSG_ID, id)?;
-        }
         let body = match form {
+            Form::Header => {
+                for (field, value) in self.headers()?.lines() {
+                    add(&mut headers, field, &String::from_utf8_lossy(value))?;
+                }
+                self.payload.clone()
+            }
+            Form::Json => {
+                self.add_ids(&mut headers)?;
+                self.to_json()?
+            }
             Form::CloudEventsStructured => {
-                add("Content-Type", cloud_events::CONTENT_TYPE)?;
+                self.add_ids(&mut headers)?;
+                add(&mut headers, "Content-Type", cloud_events::CONTENT_TYPE)?;
                 self.to_structured(topic)?
             }
             Form::CloudEventsBinary => {
+                self.add_ids(&mut headers)?;
                 self.write_binary(topic, &mut headers)?;
                 self.payload.clone()
             }
-            Form::Json | Form::Header => self.to_json()?,
         };
         Ok(Encoded { headers, body })
     }
+
+    /// What every form has as headers. Lanes look for the aggregate id first.
+    fn add_ids(&self, headers: &mut Headers) -> Result<(), EnvelopeError> {
+        add(headers, AGGREGATE_ID, &self.aggregate_id)?;
+        match &self.event_id {
+            Some(id) => add(headers, MSG_ID, id),
+            None => Ok(()),
+        }
+    }
+}
+
+fn add(headers: &mut Headers, field: &'static str, value: &str) -> Result<(), EnvelopeError> {
+    check(field, value)?;
+    headers.append(field, value).map_err(|_| EnvelopeError::Unsendable { field })
 }

@@ -107,7 +107,7 @@ pub(crate) struct EnvelopeHeaders<'a> {
 }
 
 impl EnvelopeHeaders<'_> {
-    fn lines(&self) -> impl Iterator<Item = (&'static str, &[u8])> {
+    pub(super) fn lines(&self) -> impl Iterator<Item = (&'static str, &[u8])> {
         let texts = self.envelope.fields().map(|(field, value)| (field, value.as_bytes()));
         texts.chain([
             (EVENT_VERSION, self.version.as_bytes()),
