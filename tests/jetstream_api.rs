@@ -203,3 +203,24 @@ fn the_server_takes_every_field_of_a_consumer_and_gives_it_back() {
     let since = js.create_consumer("S", &since).wait().unwrap();
     assert_eq!((since.num_pending, since.config.opt_start_time), (3, Some(fourth.time)));
 }
+
+#[test]
+fn the_subjects_of_a_stream_are_told_with_their_counts() {
+    let server = Server::start().unwrap();
+    let js = jetstream(&server);
+    js.create_stream(&StreamConfig::new("S").subject("s.>")).wait().unwrap();
+    for subject in ["s.a", "s.b.1", "s.b.2", "s.b.2"] {
+        js.publish(subject, "x").unwrap().wait().unwrap();
+    }
+    for (filter, offset, expected, total) in [
+        (">", 0, &[("s.a", 1), ("s.b.1", 1), ("s.b.2", 2)][..], 3),
+        ("s.b.*", 0, &[("s.b.1", 1), ("s.b.2", 2)], 2),
+        ("s.b.*", 1, &[("s.b.2", 2)], 2),
+        ("s.c", 0, &[], 0),
+    ] {
+        let told = js.stream_subjects("S", filter, offset).wait().unwrap();
+        let subjects = told.subjects.iter().map(|(subject, count)| (&**subject, *count));
+        assert_eq!(subjects.collect::<Vec<_>>(), expected, "{filter} from {offset}");
+        assert_eq!(told.total, total, "{filter} from {offset}");
+    }
+}

@@ -43,6 +43,7 @@ mod messaging;
 #[path = "moving.rs"]
 mod moving;
 #[path = "peers.rs"]
+mod parking;
 mod peers;
 #[path = "permissions.rs"]
 mod permissions;

@@ -44,6 +44,7 @@ mod bus;
 mod close;
 mod envelope;
 mod event_subject;
+mod letters;
 mod subscribe;
 mod topic;
 mod verdict;
@@ -61,6 +62,9 @@ pub use jetlane_jetstream::{
     NotStored, Outcome, Rejection, Settlement, Storage, Stored, Ticket, Unknown,
 };
 pub use jetlane_lanes as lanes;
-pub use subscribe::{Counts, DeadLetters, RawEvent, Subscribe, SubscribeError, Subscription};
+pub use subscribe::{
+    Backlog, BreakerState, CircuitBreaker, Counts, DeadLetters, Next, OrderBy, Parking, RawEvent,
+    StalledEvent, StartAt, Subscribe, SubscribeError, Subscription, SubscriptionHealth,
+};
 pub use topic::{Change, Ensured, Plan, Step, Strategy, Topic, TopicError};
 pub use verdict::{IntoVerdict, Verdict};

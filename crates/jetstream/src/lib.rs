@@ -59,5 +59,5 @@ pub use publish::{
 };
 pub use stream::{
     ClusterInfo, Compression, Discard, PeerInfo, Republish, Retention, Storage, StreamConfig,
-    StreamInfo, StreamSource, StreamState, SubjectTransform,
+    StreamInfo, StreamSource, StreamState, StreamSubjects, SubjectTransform,
 };

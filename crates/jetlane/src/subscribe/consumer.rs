@@ -5,6 +5,7 @@ use jetlane_client::proto::check_name;
 use jetlane_jetstream::{AckPolicy, ApiError, ConsumerConfig, ConsumerInfo, Settlement};
 
 use super::{Owners, Subscribe, SubscribeError};
+use crate::topic::covers;
 
 impl Subscribe {
     pub(super) fn make_consumer(&self) -> Result<ConsumerInfo, SubscribeError> {
@@ -18,7 +19,7 @@ impl Subscribe {
             Ok(info) => info.config,
             // Where it begins is said once: one that is there goes on where it is.
             Err(ApiError::ConsumerNotFound { .. }) => {
-                ConsumerConfig::durable(&self.name).deliver(self.deliver)
+                self.start_at.of(ConsumerConfig::durable(&self.name))
             }
             Err(error) => return Err(error.into()),
         };
@@ -36,10 +37,22 @@ impl Subscribe {
         config.ack_wait = self.ack_wait;
         // The server reports a single filter in a field of its own, and takes only one of the two.
         config.filter_subject = String::new();
-        config.filter_subjects = self.handlers.iter().map(|(topic, _)| topic.clone()).collect();
+        config.filter_subjects = self.filters();
         // What pushes can not be pulled from: without this the server says so now, and not at every pull.
         config.other.remove("deliver_subject");
         config.max_ack_pending(self.window())
+    }
+
+    /// The topics, each once, and without those that others stand for: the server wants filters that do not overlap.
+    fn filters(&self) -> Vec<String> {
+        let mut filters: Vec<String> = Vec::new();
+        for (topic, _) in &self.handlers {
+            if !filters.iter().any(|filter| covers(filter, topic)) {
+                filters.retain(|filter| !covers(topic, filter));
+                filters.push(topic.clone());
+            }
+        }
+        filters
     }
 
     /// The one stream that stores all topics.

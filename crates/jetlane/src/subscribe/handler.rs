@@ -3,7 +3,8 @@ use std::fmt;
 use jetlane_client::{HeaderView, Message, SubjectFilter};
 
 use super::SubscribeError;
-use crate::{Envelope, Verdict};
+use super::around::OnEnvelope;
+use crate::Verdict;
 
 /// A message as it is, for handlers of [`super::Subscribe::on_raw`].
 #[derive(Clone, Copy, Debug)]
@@ -44,11 +45,13 @@ impl<'a> RawEvent<'a> {
     }
 }
 
-type OnEnvelope = dyn Fn(&Envelope) -> Verdict + Send + Sync;
-type OnRaw = dyn Fn(&RawEvent<'_>) -> Verdict + Send + Sync;
+pub(super) type OnRaw = dyn Fn(&RawEvent<'_>) -> Verdict + Send + Sync;
 
 pub(super) enum Handler {
+    /// For events of any type.
     Envelope(Box<OnEnvelope>),
+    /// For events of this type.
+    Typed(String, Box<OnEnvelope>),
     Raw(Box<OnRaw>),
 }
 
@@ -67,12 +70,14 @@ impl Handlers {
         Ok(Self { routes: routes.collect::<Result<_, SubscribeError>>()? })
     }
 
-    /// The first handler whose topic matches.
-    pub(super) fn find(&self, subject: &[u8]) -> Option<&Handler> {
-        let matches = |filter: &SubjectFilter| {
+    /// The handlers whose topics match, in the order in which they were given.
+    #[inline]
+    pub(super) fn find(&self, subject: &[u8]) -> impl Iterator<Item = &Handler> {
+        let matches = move |filter: &SubjectFilter| {
             filter.as_str().as_bytes() == subject || filter.matches(subject)
         };
-        self.routes.iter().find(|(filter, _)| matches(filter)).map(|(_, handler)| handler)
+        let routes = self.routes.iter().filter(move |(filter, _)| matches(filter));
+        routes.map(|(_, handler)| handler)
     }
 }
 

@@ -1,10 +1,20 @@
 //! Subscriptions of the bus: one durable consumer, handlers by topic, and lanes between.
 
+mod around;
+mod breaker;
 mod consumer;
 mod dead;
 mod handler;
+mod health;
+mod leave;
+mod letter;
+mod order;
+mod park;
+mod policy;
 mod running;
 mod shared;
+mod stalled;
+mod start;
 mod taker;
 mod worker;
 
@@ -14,20 +24,33 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jetlane_client::proto::{NameError, SubjectError};
-use jetlane_jetstream::{ApiError, ConsumeError, DeliverPolicy, Settlement};
+use jetlane_client::proto::{NameError, SubjectError, check_name};
+use jetlane_jetstream::{ApiError, ConsumeError, ConsumerInfo, Settlement};
 use jetlane_lanes::{Config, Lanes, Pinning, StartError};
 
-use crate::{Envelope, EventBus, IntoVerdict};
+use crate::{Envelope, EventBus, IntoVerdict, Verdict};
 
+use around::Arounds;
+pub use around::Next;
+use breaker::Breaker;
+pub use breaker::{BreakerState, CircuitBreaker};
 pub use dead::DeadLetters;
-use dead::Writer;
+use dead::stream_of_letters;
 pub use handler::RawEvent;
 use handler::{Handler, Handlers};
+pub use health::{Backlog, SubscriptionHealth};
+use letter::Writer;
+pub use order::OrderBy;
+use park::ParkedKeys;
+pub use park::Parking;
+use policy::{Pace, Policy};
 pub(crate) use running::Running;
 pub use running::{Counts, Subscription};
+use shared::Shared;
+pub use stalled::StalledEvent;
+pub use start::StartAt;
 use taker::LaneTaker;
-use worker::{Failure, Pace, Worker};
+use worker::{ParkingPlace, Task, Worker};
 
 /// Why a subscription did not start. Nothing is consumed then.
 #[derive(Debug, thiserror::Error)]
@@ -92,11 +115,15 @@ pub struct Subscribe {
     handlers: Vec<(String, Handler)>,
     settlement: Settlement,
     lanes: Config,
-    deliver: DeliverPolicy,
+    start_at: StartAt,
     ack_wait: Duration,
     owners: Owners,
+    order: OrderBy,
+    arounds: Arounds,
     pace: Pace,
     dead: Option<DeadLetters>,
+    parking: Option<Parking>,
+    breaker: Option<CircuitBreaker>,
 }
 
 /// How many processes a subscription's name is for at a time.
@@ -115,11 +142,15 @@ impl Subscribe {
             settlement: Settlement::Each,
             lanes: Config::default()
                 .name(format!("lane-{name}").chars().take(11).collect::<String>()),
-            deliver: DeliverPolicy::All,
+            start_at: StartAt::All,
             ack_wait: Duration::from_secs(10),
             owners: Owners::One,
+            order: OrderBy::Aggregate,
+            arounds: Arounds::default(),
             pace: Pace::default(),
             dead: None,
+            parking: None,
+            breaker: None,
         }
     }
 
@@ -137,6 +168,20 @@ impl Subscribe {
         self
     }
 
+    /// As [`Subscribe::on`], for the events of one type only. Several of them, and one of [`Subscribe::on`] behind them for
+    /// the rest, may be for the same topic. Events of a topic whose type is nobody's here are for others: they are done, and counted
+    /// ([`Counts::passed_over`]).
+    pub fn on_type<R: IntoVerdict>(
+        mut self,
+        topic: &str,
+        event_type: &str,
+        handler: impl Fn(&Envelope) -> R + Send + Sync + 'static,
+    ) -> Self {
+        let handler = Box::new(move |event: &Envelope| handler(event).into_verdict());
+        self.handlers.push((topic.into(), Handler::Typed(event_type.into(), handler)));
+        self
+    }
+
     /// As [`Subscribe::on`], for a handler that returns a future. The lane drives it, and waits for it as for any handler: no
     /// executor is needed and none is started. A future that needs the executor it comes from (its timers, its sockets) finds it if the handler
     /// enters it, as with tokio's `Handle::enter`.
@@ -148,8 +193,8 @@ impl Subscribe {
         self.on(topic, move |event| jetlane_client::wait(handler(event.clone())))
     }
 
-    /// As [`Subscribe::on`], for messages as they are. They are in order by their aggregate id if they have one, else by
-    /// their subject.
+    /// As [`Subscribe::on`], for messages as they are. Those without an aggregate id are in no order, unless
+    /// [`Subscribe::order_by`] gives them one.
     pub fn on_raw<R: IntoVerdict>(
         mut self,
         topic: &str,
@@ -182,8 +227,42 @@ impl Subscribe {
     }
 
     /// Where a new subscription begins. Default: with the oldest event. One that is there goes on where it is.
-    pub fn deliver(mut self, policy: DeliverPolicy) -> Self {
-        self.deliver = policy;
+    pub fn start_at(mut self, start: StartAt) -> Self {
+        self.start_at = start;
+        self
+    }
+
+    /// Which events are handled in order. Default: those of one aggregate; events without one are spread over all lanes.
+    pub fn order_by(mut self, order: OrderBy) -> Self {
+        self.order = order;
+        self
+    }
+
+    /// Runs something around every call of a handler of envelopes: it sees the event, has it handled by [`Next::run`] (or not), and
+    /// tells what became of it. The first one given is the outermost. Handlers of [`Subscribe::on_raw`] have nothing around them.
+    ///
+    /// ```
+    /// # use std::time::Instant;
+    /// # use jetlane::{Envelope, EventBus, Strategy};
+    /// # let server = jetlane_testkit::Server::start()?;
+    /// # let bus = EventBus::connect(&server.url())?;
+    /// # bus.topic("order.>").ensure(Strategy::CreateOnly)?;
+    /// bus.subscribe("billing")
+    ///     .around(|event, next| {
+    ///         let begun = Instant::now();
+    ///         let verdict = next.run();
+    ///         println!("{} took {:?}: {verdict:?}", event.event_type(), begun.elapsed());
+    ///         verdict
+    ///     })
+    ///     .on("order.created", |_: &Envelope| {})
+    ///     .start()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn around(
+        mut self,
+        around: impl Fn(&Envelope, Next<'_>) -> Verdict + Send + Sync + 'static,
+    ) -> Self {
+        self.arounds.add(around);
         self
     }
 
@@ -216,6 +295,23 @@ impl Subscribe {
         self
     }
 
+    /// Parks an aggregate whose event can not be handled: that event and every later one of the aggregate wait elsewhere, in order,
+    /// until they are redriven, also over a restart; other aggregates go on. Default: an event is tried for ever, and those behind
+    /// it wait where they are. With [`Subscribe::dead_letters`] as well, what is rejected or no envelope goes there, and does not
+    /// park its aggregate.
+    pub fn parking(mut self, parking: Parking) -> Self {
+        self.parking = Some(parking);
+        self
+    }
+
+    /// Pauses while nothing succeeds: after so many failures in a row no handler is called any more, and the consumer is paused for all
+    /// processes that share it (server 2.11). When the time is over one event is tried; if it succeeds, all go on. Events that
+    /// wait meanwhile keep their attempts, and stay in order. Default: none.
+    pub fn circuit_breaker(mut self, breaker: CircuitBreaker) -> Self {
+        self.breaker = Some(breaker);
+        self
+    }
+
     /// Creates or updates the durable consumer, starts the lanes, and consumes. The bus owns what runs: the handle returned may be
     /// dropped.
     ///
@@ -223,28 +319,67 @@ impl Subscribe {
     /// [`SubscribeError`] says why not.
     pub fn start(self) -> Result<Subscription, SubscribeError> {
         if let Some(dead) = &self.dead {
-            dead.check(&self.bus)?;
+            stream_of_letters(&self.bus, &dead.subject)?;
         }
+        let place = self.parking_place()?;
         let consumer = self.make_consumer()?;
-        let (window, in_order) = (self.window(), self.is_in_order());
-        let Self { bus, name, handlers, lanes, pace, dead, .. } = self;
-        let handlers: Arc<Handlers> = Arc::new(Handlers::new(handlers)?);
+        let parked = match &place {
+            Some(place) => ParkedKeys::load(self.bus.jetstream(), &place.stream, &place.prefix)?,
+            None => ParkedKeys::default(),
+        };
         // The consumption bounds what is on the lanes. A bound of their own would only refuse what is held already, as the
         // room of what they have finished comes back late.
-        let lanes = lanes.max_jobs(usize::MAX);
-        let dead = dead.map(|letters| Writer::new(letters, &name, &consumer.stream_name, &bus));
-        let failure = Failure { pace, dead };
-        let running = Arc::new(Running::new(name, lanes.lanes.get()));
-        let (lanes, feeder) = Lanes::start(lanes, |lane| {
-            Worker::new(lane, Arc::clone(&handlers), running.shared(), failure.clone())
-        })?;
-        let taker = LaneTaker::new(feeder, running.shared());
+        let lanes = self.lanes.clone().max_jobs(usize::MAX);
+        let breaker = self.breaker.map(Breaker::new);
+        let shared = Shared::new(lanes.lanes.get(), parked, breaker);
+        let running = Arc::new(Running::new(self.name.clone(), &consumer.stream_name, shared));
+        let (window, in_order, order) = (self.window(), self.is_in_order(), self.order);
+        let bus = self.bus.clone();
+        let task = Arc::new(self.into_task(&consumer, place)?);
+        let (lanes, feeder) =
+            Lanes::start(lanes, |lane| Worker::new(lane, running.shared(), Arc::clone(&task)))?;
+        let taker = LaneTaker::new(feeder, order, running.shared());
         let consume = bus.jetstream().consume(&consumer).window(window);
         let consume = if in_order { consume.in_order() } else { consume };
         let consumption = consume.taker(taker)?;
-        running.begin(lanes, consumption, consumer.stream_name);
+        running.begin(lanes, consumption);
         bus.subscriptions().lock().push(Arc::clone(&running));
         Ok(Subscription::new(&running, &bus))
+    }
+
+    /// What the lanes are to do.
+    fn into_task(
+        self,
+        consumer: &ConsumerInfo,
+        parking: Option<ParkingPlace>,
+    ) -> Result<Task, SubscribeError> {
+        let window = self.window();
+        let stream = consumer.stream_name.clone();
+        let writer = Writer::new(&self.name, &stream, &self.bus);
+        Ok(Task {
+            writer,
+            stream,
+            parking,
+            handlers: Handlers::new(self.handlers)?,
+            arounds: self.arounds,
+            order: self.order,
+            policy: Policy {
+                pace: self.pace,
+                dead: self.dead,
+                parking: self.parking,
+                settlement: self.settlement,
+                window,
+            },
+            name: self.name,
+        })
+    }
+
+    /// Where its events are parked.
+    fn parking_place(&self) -> Result<Option<ParkingPlace>, SubscribeError> {
+        let Some(Parking { subject, .. }) = &self.parking else { return Ok(None) };
+        check_name(&self.name)?;
+        let stream = stream_of_letters(&self.bus, subject)?;
+        Ok(Some(ParkingPlace { stream, prefix: format!("{subject}.{}", self.name) }))
     }
 
     /// Most events requested or held at once.

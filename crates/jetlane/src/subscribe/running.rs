@@ -8,8 +8,8 @@ use jetlane_jetstream::{Consumption, JetStream, Receipt, Settle, Settled};
 use jetlane_lanes::{Drained, Lanes};
 use parking_lot::Mutex;
 
+use super::policy::Job;
 use super::shared::{AtomicCounts, Shared};
-use super::worker::Job;
 use crate::CloseError;
 use crate::bus::{EventBus, WeakBus};
 
@@ -28,6 +28,10 @@ pub struct Counts {
     pub rejected: u64,
     /// Events given up, whose dead letters are stored: see [`crate::DeadLetters`].
     pub dead_lettered: u64,
+    /// Events that wait elsewhere, since they or an earlier one of their aggregate failed: see [`crate::Parking`].
+    pub parked: u64,
+    /// Events that are done without a handler: redriven for another subscription, or of a type that no handler here is for.
+    pub passed_over: u64,
     /// Panics of handlers, contained; the event is tried again.
     pub panics: u64,
 }
@@ -37,6 +41,7 @@ pub struct Counts {
 #[derive(Clone)]
 pub struct Subscription {
     name: String,
+    stream: String,
     shared: Arc<Shared>,
     bus: WeakBus,
     running: Weak<Running>,
@@ -44,17 +49,42 @@ pub struct Subscription {
 
 impl Subscription {
     pub(super) fn new(running: &Arc<Running>, bus: &EventBus) -> Self {
-        let (name, shared) = (running.name.clone(), running.shared());
-        Self { name, shared, bus: bus.downgrade(), running: Arc::downgrade(running) }
+        let (name, stream) = (running.name.clone(), running.stream.clone());
+        let (shared, bus, running) = (running.shared(), bus.downgrade(), Arc::downgrade(running));
+        Self { name, stream, shared, bus, running }
+    }
+
+    /// Its name, which is that of its consumer.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The stream that it reads.
+    pub fn stream(&self) -> &str {
+        &self.stream
+    }
+
+    pub(super) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    pub(super) fn bus(&self) -> Option<EventBus> {
+        self.bus.upgrade()
     }
 
     /// What it has done so far.
     pub fn counts(&self) -> Counts {
-        let AtomicCounts { handled, retried, rejected, dead_lettered, panics } =
+        let AtomicCounts { handled, retried, rejected, dead_lettered, parked, passed_over, panics } =
             &self.shared.counts;
-        let [handled, retried, rejected, dead_lettered, panics] =
-            [handled, retried, rejected, dead_lettered, panics].map(|count| count.load(Relaxed));
-        Counts { handled, retried, rejected, dead_lettered, panics }
+        Counts {
+            handled: handled.load(Relaxed),
+            retried: retried.load(Relaxed),
+            rejected: rejected.load(Relaxed),
+            dead_lettered: dead_lettered.load(Relaxed),
+            parked: parked.load(Relaxed),
+            passed_over: passed_over.load(Relaxed),
+            panics: panics.load(Relaxed),
+        }
     }
 
     /// What went wrong last, in words.
@@ -87,6 +117,7 @@ impl Subscription {
 /// The parts of a subscription that runs.
 pub(crate) struct Running {
     name: String,
+    stream: String,
     shared: Arc<Shared>,
     /// `None` before it has begun, and once it was drained.
     parts: Mutex<Option<Parts>>,
@@ -95,21 +126,21 @@ pub(crate) struct Running {
 struct Parts {
     lanes: Lanes<Job>,
     consumption: Consumption,
-    stream: String,
 }
 
 impl Running {
-    pub(super) fn new(name: String, lanes: usize) -> Self {
-        Self { name, shared: Arc::new(Shared::new(lanes)), parts: Mutex::new(None) }
+    pub(super) fn new(name: String, stream: &str, shared: Shared) -> Self {
+        let (stream, shared) = (stream.into(), Arc::new(shared));
+        Self { name, stream, shared, parts: Mutex::new(None) }
     }
 
     pub(super) fn shared(&self) -> Arc<Shared> {
         Arc::clone(&self.shared)
     }
 
-    pub(super) fn begin(&self, lanes: Lanes<Job>, consumption: Consumption, stream: String) {
+    pub(super) fn begin(&self, lanes: Lanes<Job>, consumption: Consumption) {
         self.shared.begin(consumption.settler());
-        *self.parts.lock() = Some(Parts { lanes, consumption, stream });
+        *self.parts.lock() = Some(Parts { lanes, consumption });
     }
 
     pub(crate) fn stop_pulling(&self) {
@@ -120,12 +151,12 @@ impl Running {
 
     /// Lets the lanes finish what they have until `deadline`, gives back the rest, and ends the consumption.
     pub(crate) fn drain(&self, js: &JetStream, deadline: Instant) -> CloseError {
-        let Some(Parts { lanes, consumption, stream }) = self.parts.lock().take() else {
+        let Some(Parts { lanes, consumption }) = self.parts.lock().take() else {
             return CloseError::default();
         };
         // Without a connection nothing is on its way.
         if js.client().state() == State::Connected {
-            self.await_last_delivery(js, &stream, deadline);
+            self.await_last_delivery(js, deadline);
         }
         let Drained { untouched, stuck, .. } = lanes.drain(deadline);
         let mut receipts: Vec<_> = untouched.into_iter().map(|job| job.held.receipt).collect();
@@ -136,18 +167,19 @@ impl Running {
         // The server delivers them again in the order in which they come back.
         receipts.sort_unstable_by_key(Receipt::stream_sequence);
         let back = |receipt| Settled { receipt, settle: Settle::Nak { delay: Duration::ZERO } };
+        self.shared.stalled.clear();
         consumption.settler().settle_all(&mut receipts.into_iter().map(back).collect());
         CloseError { returned, stuck, ..CloseError::default() }
     }
 
     /// Waits until what was on its way when pulling stopped is on its lane, and the server has forgotten our pulls.
-    fn await_last_delivery(&self, js: &JetStream, stream: &str, deadline: Instant) {
+    fn await_last_delivery(&self, js: &JetStream, deadline: Instant) {
         let left = || deadline.saturating_duration_since(Instant::now()).min(BARRIER);
         let _ = js.client().flush().wait_timeout(left());
         // The server (2.15.1) notices pulls that nobody listens for any more only when it tries to serve them: the first
         // event given back would be taken for one of them, and end behind the others. Asking for the consumer's
         // state makes it look first.
-        let _ = js.consumer_info(stream, &self.name).wait_timeout(left());
+        let _ = js.consumer_info(&self.stream, &self.name).wait_timeout(left());
     }
 }
 

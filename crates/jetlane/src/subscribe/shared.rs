@@ -6,6 +6,10 @@ use std::sync::atomic::AtomicU64;
 use jetlane_jetstream::{Receipt, Settle, Settled, Settler};
 use parking_lot::Mutex;
 
+use super::breaker::Breaker;
+use super::park::ParkedKeys;
+use super::stalled::Stalled;
+
 #[derive(Debug)]
 pub(super) struct Shared {
     settler: OnceLock<Settler>,
@@ -16,6 +20,9 @@ pub(super) struct Shared {
     /// By lane.
     at_work: Vec<AtWork>,
     pub(super) counts: AtomicCounts,
+    pub(super) parked: ParkedKeys,
+    pub(super) stalled: Stalled,
+    pub(super) breaker: Option<Breaker>,
     last_error: Mutex<Option<String>>,
 }
 
@@ -33,17 +40,22 @@ pub(super) struct AtomicCounts {
     pub(super) retried: AtomicU64,
     pub(super) rejected: AtomicU64,
     pub(super) dead_lettered: AtomicU64,
+    pub(super) parked: AtomicU64,
+    pub(super) passed_over: AtomicU64,
     pub(super) panics: AtomicU64,
 }
 
 impl Shared {
-    pub(super) fn new(lanes: usize) -> Self {
+    pub(super) fn new(lanes: usize, parked: ParkedKeys, breaker: Option<Breaker>) -> Self {
         Self {
             settler: OnceLock::new(),
             early: Mutex::default(),
             refused: Mutex::default(),
             at_work: (0..lanes).map(|_| AtWork::default()).collect(),
             counts: AtomicCounts::default(),
+            parked,
+            stalled: Stalled::default(),
+            breaker,
             last_error: Mutex::default(),
         }
     }
@@ -76,6 +88,11 @@ impl Shared {
             Some(settler) => settler.settle(receipt, settle),
             None => early.push(Settled { receipt, settle }),
         }
+    }
+
+    /// How many events that are done can not be acknowledged before this one.
+    pub(super) fn holds_up(&self, receipt: Receipt) -> usize {
+        self.settler.get().map_or(0, |settler| settler.holds_up(receipt))
     }
 
     /// Appends what the lanes have begun and not settled.

@@ -4,32 +4,31 @@ use jetlane_client::CloseReason;
 use jetlane_jetstream::{Held, PullEvent, Taker};
 use jetlane_lanes::{Feeder, Key};
 
+use super::order::OrderBy;
+use super::policy::Job;
 use super::shared::Shared;
-use super::worker::Job;
-use crate::Envelope;
 
 /// Spreads the events of a consumer over the lanes, on the reactor thread.
 #[derive(Debug)]
 pub(super) struct LaneTaker {
     /// `None` once it is over.
     feeder: Option<Feeder<Job>>,
+    order: OrderBy,
     shared: Arc<Shared>,
 }
 
 impl LaneTaker {
-    pub(super) fn new(feeder: Feeder<Job>, shared: Arc<Shared>) -> Self {
-        Self { feeder: Some(feeder), shared }
+    pub(super) fn new(feeder: Feeder<Job>, order: OrderBy, shared: Arc<Shared>) -> Self {
+        Self { feeder: Some(feeder), order, shared }
     }
 }
 
 impl Taker for LaneTaker {
     fn take(&mut self, held: Held) {
-        // The aggregate id says what must be in order; without one the subject does.
-        let id = Envelope::aggregate_id_of(&held.message);
-        let key = Key::of(id.as_deref().unwrap_or(held.message.subject_bytes()));
+        let key = self.order.key(&held.message).map(|key| Key::of(&key));
         let receipt = held.receipt;
         let taken = match &mut self.feeder {
-            Some(feeder) => feeder.push(Some(key), Job::new(held)).is_ok(),
+            Some(feeder) => feeder.push(key, Job::new(held)).is_ok(),
             None => false,
         };
         // Lanes that are being drained take nothing: the event goes back with what they have not begun, in order. They are

@@ -1,152 +1,210 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use jetlane_jetstream::{Held, Settle, Ticket};
+use jetlane_jetstream::Settle;
 use jetlane_lanes::Step;
 
-use super::dead::{Dying, LOOK, Writer};
+use super::around::Arounds;
+use super::breaker::{Admission, Turn};
 use super::handler::{Handler, Handlers, RawEvent};
+use super::letter::Writer;
+use super::order::OrderBy;
+use super::policy::{Job, Phase, Policy};
 use super::shared::Shared;
+use crate::letters::redrive::Redrive;
 use crate::{Envelope, Verdict};
 
 /// An event that no handler here is for goes back for this long: another process may have one.
 const NOT_OURS: Duration = Duration::from_secs(1);
-
-/// The pace of retries.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Pace {
-    pub(super) first: Duration,
-    pub(super) most: Duration,
-}
-
-impl Default for Pace {
-    fn default() -> Self {
-        Self { first: Duration::from_millis(100), most: Duration::from_secs(30) }
-    }
-}
-
-impl Pace {
-    fn after(self, attempt: u32) -> Duration {
-        let factor = 1u32.checked_shl(attempt.saturating_sub(1)).unwrap_or(u32::MAX);
-        self.first.saturating_mul(factor).min(self.most)
-    }
-}
-
-/// An event on its lane.
-#[derive(Debug)]
-pub(super) struct Job {
-    pub(super) held: Held,
-    /// Set once it is given up, and its dead letter is to be written.
-    dying: Option<Dying>,
-}
-
-impl Job {
-    pub(super) fn new(held: Held) -> Self {
-        Self { held, dying: None }
-    }
-}
+/// How soon it is looked again whether others wait for an event that waits itself.
+const CROWD_LOOK: Duration = Duration::from_millis(5);
+/// The server has this long to take note of a pause, or of its end.
+const PAUSE_WAIT: Duration = Duration::from_secs(1);
 
 /// What a lane does: handles events, and settles each as soon as its handler has returned.
 #[derive(Debug)]
 pub(super) struct Worker {
     lane: usize,
-    handlers: Arc<Handlers>,
-    shared: Arc<Shared>,
-    failure: Failure,
+    pub(super) shared: Arc<Shared>,
+    pub(super) task: Arc<Task>,
 }
 
-/// What becomes of events that fail.
+/// What all lanes of a subscription do.
+pub(super) struct Task {
+    pub(super) name: String,
+    pub(super) stream: String,
+    pub(super) handlers: Handlers,
+    pub(super) arounds: Arounds,
+    pub(super) order: OrderBy,
+    pub(super) policy: Policy,
+    pub(super) writer: Writer,
+    /// Where parked events are: the stream, and what the subjects begin with.
+    pub(super) parking: Option<ParkingPlace>,
+}
+
+/// Where the parked events of a subscription are.
 #[derive(Clone, Debug)]
-pub(super) struct Failure {
-    pub(super) pace: Pace,
-    /// `None` where they are tried for ever.
-    pub(super) dead: Option<Writer>,
+pub(super) struct ParkingPlace {
+    pub(super) stream: String,
+    pub(super) prefix: String,
 }
 
 impl Worker {
-    pub(super) fn new(
-        lane: usize,
-        handlers: Arc<Handlers>,
-        shared: Arc<Shared>,
-        failure: Failure,
-    ) -> Self {
-        Self { lane, handlers, shared, failure }
+    pub(super) fn new(lane: usize, shared: Arc<Shared>, task: Arc<Task>) -> Self {
+        Self { lane, shared, task }
     }
 
-    fn handle(handler: &Handler, held: &Held) -> Verdict {
-        match handler {
-            Handler::Envelope(handler) => match Envelope::read(&held.message) {
-                Ok(event) => handler(&event),
-                Err(error) => Verdict::Reject { reason: error.to_string() },
-            },
-            Handler::Raw(handler) => {
-                let delivery = &held.delivery;
-                let (sequence, delivered) = (delivery.stream_sequence, delivery.delivered);
-                handler(&RawEvent::new(&held.message, sequence, delivered))
-            }
+    /// What is to be done with an event before its handler is asked; `None` if nothing is.
+    #[inline]
+    fn prepare(&self, job: &mut Job) -> Option<Step> {
+        let redrive = Redrive::of(&job.held.message);
+        let is_tired = self.task.policy.has_had_its_chances(job.held.delivery.delivered);
+        match redrive.is_some() || is_tired || self.shared.parked.any() {
+            false => None,
+            true => self.prepare_special(job),
         }
     }
 
-    fn conclude(&self, job: &mut Job, attempt: u32, verdict: Verdict) -> Step {
+    /// Handles an event, unless nobody here is for it.
+    fn handle(&self, job: &Job) -> Option<Verdict> {
+        let held = &job.held;
+        let mut envelope = None;
+        let mut found = false;
+        for handler in self.task.handlers.find(held.message.subject_bytes()) {
+            found = true;
+            let (wanted, handler) = match handler {
+                Handler::Raw(handler) => {
+                    let delivery = &held.delivery;
+                    let (sequence, delivered) = (delivery.stream_sequence, delivery.delivered);
+                    return Some(handler(&RawEvent::new(&held.message, sequence, delivered)));
+                }
+                Handler::Envelope(handler) => (None, handler),
+                Handler::Typed(wanted, handler) => (Some(wanted), handler),
+            };
+            let event = match envelope.get_or_insert_with(|| Envelope::read(&held.message)) {
+                Ok(event) => event,
+                Err(error) => return Some(Verdict::Reject { reason: error.to_string() }),
+            };
+            if wanted.is_none_or(|wanted| wanted == event.event_type()) {
+                return Some(self.task.arounds.run(&**handler, event));
+            }
+        }
+        if found {
+            // Its topic is ours, and its type is not: it is for others.
+            self.shared.counts.passed_over.fetch_add(1, Relaxed);
+        }
+        found.then_some(Verdict::Done)
+    }
+
+    fn conclude(&self, job: &mut Job, verdict: Verdict) -> Step {
         let counts = &self.shared.counts;
-        let Failure { pace, dead } = &self.failure;
         match verdict {
             Verdict::Done => {
                 counts.handled.fetch_add(1, Relaxed);
+                self.tell_breaker(|breaker| breaker.succeeded());
                 self.settle(job, Settle::Ack)
             }
             Verdict::Reject { reason } => {
                 counts.rejected.fetch_add(1, Relaxed);
+                // Whatever it needs was there to say so.
+                self.tell_breaker(|breaker| breaker.succeeded());
                 self.shared.note_error(&reason);
-                if let Some(writer) = dead {
-                    job.dying = Some(Dying::new(reason, attempt));
-                    return self.bury(job, writer);
+                if let Some(kind) = self.task.policy.rejects_to() {
+                    self.fail(job, &reason);
+                    job.leave(kind, reason);
+                    return self.send_off(job);
                 }
                 // The reason becomes part of a protocol line's payload and of an advisory: one line is enough.
                 let reason = reason.replace(['\r', '\n'], " ");
                 self.settle(job, Settle::Term { reason })
             }
-            Verdict::Retry { after, reason } => {
-                self.shared.note_error(&reason);
-                if let Some(writer) = dead.as_ref().filter(|writer| writer.takes_after(attempt)) {
-                    job.dying = Some(Dying::new(reason, attempt));
-                    return self.bury(job, writer);
-                }
-                counts.retried.fetch_add(1, Relaxed);
-                Step::Again { after: after.unwrap_or_else(|| pace.after(attempt)) }
+            Verdict::Retry { after, reason } => self.retry(job, after, reason),
+        }
+    }
+
+    #[cold]
+    fn retry(&self, job: &mut Job, after: Option<Duration>, reason: String) -> Step {
+        let policy = &self.task.policy;
+        self.shared.note_error(&reason);
+        let now = Instant::now();
+        self.tell_breaker(|breaker| breaker.failed(now));
+        let failures = self.fail(job, &reason);
+        if let Some(kind) = policy.gives_up(failures, self.shared.holds_up(job.held.receipt)) {
+            job.leave(kind, reason);
+            return self.send_off(job);
+        }
+        self.shared.counts.retried.fetch_add(1, Relaxed);
+        let after = after.unwrap_or_else(|| policy.pace.after(failures));
+        // The clock can not count further than that.
+        let until = now.checked_add(after).unwrap_or(now + Duration::from_secs(86_400));
+        job.phase = Phase::Retrying { failures, until, reason };
+        self.wait(job, now)
+    }
+
+    /// Takes note of a failure; how many there were.
+    fn fail(&self, job: &mut Job, reason: &str) -> u32 {
+        let failures = job.failures().saturating_add(1);
+        self.shared.stalled.note(&job.held, failures, reason);
+        let reason = String::new();
+        job.phase = Phase::Retrying { failures, until: Instant::now(), reason };
+        failures
+    }
+
+    /// Waits for the next attempt. Events that others can not be acknowledged before look up meanwhile.
+    fn wait(&self, job: &mut Job, now: Instant) -> Step {
+        let Phase::Retrying { failures, until, reason } = &mut job.phase else {
+            return Step::Again { after: Duration::ZERO };
+        };
+        let left = until.saturating_duration_since(now);
+        let policy = &self.task.policy;
+        if !policy.is_in_a_hurry() {
+            return Step::Again { after: left };
+        }
+        match policy.gives_up(*failures, self.shared.holds_up(job.held.receipt)) {
+            None => Step::Again { after: left.min(CROWD_LOOK) },
+            Some(kind) => {
+                let reason = std::mem::take(reason);
+                job.leave(kind, reason);
+                self.send_off(job)
             }
         }
     }
 
-    /// Writes the dead letter of an event, and settles the event once the letter is stored: not before, as nothing may be lost
-    /// between the two. Meanwhile its key waits, and the lane does not.
-    fn bury(&self, job: &mut Job, writer: &Writer) -> Step {
-        let Some(dying) = &mut job.dying else { return Step::Done };
-        if dying.ticket.is_none() {
-            match writer.write(&job.held, dying) {
-                Ok(ticket) => dying.ticket = Some(ticket),
-                Err(error) => return self.bury_later(dying, &error),
+    #[inline]
+    fn tell_breaker(&self, tell: impl FnOnce(&super::breaker::Breaker) -> Turn) {
+        if let Some(breaker) = &self.shared.breaker {
+            match tell(breaker) {
+                Turn::Stays => {}
+                turn => self.turn_consumer(turn),
             }
-        }
-        match dying.ticket.as_mut().and_then(Ticket::try_take) {
-            None => Step::Again { after: LOOK },
-            Some(Ok(_)) => {
-                self.shared.counts.dead_lettered.fetch_add(1, Relaxed);
-                self.settle(job, Settle::Ack)
-            }
-            Some(Err(error)) => self.bury_later(dying, &error.to_string()),
         }
     }
 
-    fn bury_later(&self, dying: &mut Dying, error: &str) -> Step {
-        self.shared.note_error(&format!("the dead letter can not be stored: {error}"));
-        dying.ticket = None;
-        dying.failed = dying.failed.saturating_add(1);
-        Step::Again { after: self.failure.pace.after(dying.failed) }
+    /// Pauses the consumer for all processes that share it, or lets it go on. If the server can not be told, then this process still
+    /// keeps to it.
+    #[cold]
+    fn turn_consumer(&self, turn: Turn) {
+        let Task { name, stream, writer, .. } = &*self.task;
+        let Ok(bus) = writer.bus() else { return };
+        let js = bus.jetstream();
+        let mut call = match turn {
+            Turn::Opens(pause) => {
+                let until = std::time::SystemTime::now() + pause;
+                js.pause_consumer(stream, name, until)
+            }
+            _ => js.resume_consumer(stream, name),
+        };
+        if let Some(Err(error)) = call.wait_timeout(PAUSE_WAIT) {
+            self.shared.note_error(&format!("the consumer can not be paused or resumed: {error}"));
+        }
     }
 
-    fn settle(&self, job: &Job, settle: Settle) -> Step {
+    #[inline]
+    pub(super) fn settle(&self, job: &Job, settle: Settle) -> Step {
+        if !matches!(job.phase, Phase::Fresh) {
+            self.shared.stalled.resolve(&job.held);
+        }
         self.shared.end_work(self.lane, job.held.receipt, settle);
         Step::Done
     }
@@ -155,24 +213,43 @@ impl Worker {
 impl jetlane_lanes::Worker for Worker {
     type Job = Job;
 
-    fn run(&mut self, job: &mut Job, attempt: u32) -> Step {
+    fn run(&mut self, job: &mut Job, _: u32) -> Step {
         self.shared.begin_work(self.lane, job.held.receipt);
-        if let (Some(_), Some(writer)) = (&job.dying, &self.failure.dead) {
-            return self.bury(job, writer);
+        match &job.phase {
+            Phase::Fresh => {
+                if let Some(step) = self.prepare(job) {
+                    return step;
+                }
+            }
+            Phase::Retrying { until, .. } => {
+                let (until, now) = (*until, Instant::now());
+                if now < until {
+                    return self.wait(job, now);
+                }
+            }
+            Phase::Leaving(_) => return self.send_off(job),
         }
-        let verdict = match self.handlers.find(job.held.message.subject_bytes()) {
-            Some(handler) => Self::handle(handler, &job.held),
-            None => return self.settle(job, Settle::Nak { delay: NOT_OURS }),
-        };
-        self.conclude(job, attempt, verdict)
+        if let Some(Admission::Wait(after)) = self.shared.breaker.as_ref().map(|b| b.admit()) {
+            return Step::Again { after };
+        }
+        match self.handle(job) {
+            Some(verdict) => self.conclude(job, verdict),
+            None => self.settle(job, Settle::Nak { delay: NOT_OURS }),
+        }
     }
 
-    fn panicked(&mut self, job: &mut Job, attempt: u32, message: &str) -> Step {
+    fn panicked(&mut self, job: &mut Job, _: u32, message: &str) -> Step {
         self.shared.counts.panics.fetch_add(1, Relaxed);
         let reason = format!("the handler panicked: {message}");
-        self.conclude(job, attempt, Verdict::Retry { after: None, reason })
+        self.conclude(job, Verdict::Retry { after: None, reason })
     }
 
     // Nothing gathers here.
     fn pause(&mut self) {}
+}
+
+impl std::fmt::Debug for Task {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Task").field("name", &self.name).field("handlers", &self.handlers).finish()
+    }
 }

@@ -25,6 +25,8 @@ pub(super) struct HeldTable {
     fresh_limit: usize,
     /// Under Watermark: everything up to here is done and acknowledged.
     mark: Mark,
+    /// Under Watermark: how many are done and wait for the mark. Those that need no acknowledgement any more do not count.
+    held_up: usize,
     /// Entries of a stream that was made anew since: nobody acknowledges them any more.
     orphaned: Released,
 }
@@ -122,6 +124,7 @@ impl HeldTable {
             aside: BTreeMap::new(),
             fresh_limit: window.saturating_mul(2).max(16),
             mark: Mark::default(),
+            held_up: 0,
             orphaned: Released::default(),
         }
     }
@@ -234,7 +237,7 @@ impl HeldTable {
     /// of the former stream: nobody's any more, whatever becomes of it. Its acknowledgement would be taken for one of
     /// the new messages.
     fn orphan_from(&mut self, sequence: u64, timestamp_ns: u64) {
-        let Self { aside, fresh, orphaned, .. } = self;
+        let Self { aside, fresh, orphaned, held_up, .. } = self;
         let first = fresh.partition_point(|entry| entry.sequence < sequence);
         for entry in fresh.range_mut(first..).chain(aside.range_mut(sequence..).map(|(_, e)| e)) {
             if entry.timestamp_ns == timestamp_ns
@@ -244,6 +247,7 @@ impl HeldTable {
             }
             if !entry.reply.is_empty() {
                 orphaned.add(entry);
+                *held_up -= usize::from(entry.state == State::Done);
             }
             // Done, and with nowhere to acknowledge it: it holds nothing up.
             entry.state = State::Done;
@@ -303,8 +307,18 @@ impl HeldTable {
             released.add(entry);
             entry.reply = Bytes::new();
             self.sweep_settled(receipt);
+        } else {
+            self.held_up += 1;
         }
         released
+    }
+
+    /// Under Watermark: the message that the mark waits for, and how many that are done wait with it.
+    pub(super) fn blocked(&self) -> Option<(u64, usize)> {
+        let aside = self.aside.first_key_value().map(|(sequence, _)| *sequence);
+        let fresh = self.fresh.front().map(|entry| entry.sequence);
+        let lowest = [aside, fresh].into_iter().flatten().min()?;
+        (self.held_up > 0).then_some((lowest, self.held_up))
     }
 
     /// Under Watermark: acknowledges all that is done below the lowest that is not.
@@ -319,6 +333,7 @@ impl HeldTable {
                 continue;
             }
             released.add(&entry);
+            self.held_up -= 1;
             if entry.sequence > self.mark.sequence {
                 self.mark.move_to(entry.sequence, entry.timestamp_ns, &entry.reply);
             }

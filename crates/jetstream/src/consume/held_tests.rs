@@ -369,3 +369,32 @@ fn a_mark_that_passing_messages_moved_is_told_even_while_it_may_not_move_on() {
     drop(write);
     assert_eq!(bed.written(), [ack(3)], "told, and once");
 }
+
+#[test]
+fn what_holds_a_watermark_up_is_known_and_how_many_wait_behind_it() {
+    let mut bed = Bed::new(Settlement::Watermark, 8);
+    let receipts: Vec<_> = (1..=5).map(|sequence| bed.take(sequence, 1)).collect();
+    assert_eq!(bed.table.blocked(), None, "nothing that is done waits");
+    bed.settle(receipts[1], Settle::Ack);
+    bed.settle(receipts[3], Settle::Ack);
+    assert_eq!(bed.table.blocked(), Some((1, 2)));
+    // It comes again before those behind it, and holds them up as before.
+    bed.settle(receipts[0], Settle::Nak { delay: Duration::ZERO });
+    assert_eq!(bed.table.blocked(), Some((1, 2)));
+    let again = bed.take(1, 2);
+    bed.settle(again, Settle::Ack);
+    assert_eq!(bed.table.blocked(), Some((3, 1)));
+    bed.settle(receipts[2], Settle::Ack);
+    assert_eq!(bed.table.blocked(), None);
+    // What a stream that was made anew has orphaned waits for nothing.
+    bed.take(6, 1);
+    let done = bed.take(7, 1);
+    bed.settle(done, Settle::Ack);
+    bed.take_anew(6);
+    assert_eq!(bed.table.blocked(), None);
+    // By explicit acks nothing holds up anything.
+    let mut bed = Bed::new(Settlement::Each, 8);
+    let receipts: Vec<_> = (1..=2).map(|sequence| bed.take(sequence, 1)).collect();
+    bed.settle(receipts[1], Settle::Ack);
+    assert_eq!(bed.table.blocked(), None);
+}

@@ -1,5 +1,5 @@
 use std::mem;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -67,6 +67,13 @@ impl Settler {
         self.queue.push(|settled| settled.append(batch));
     }
 
+    /// Under [`Settlement::Watermark`](crate::Settlement::Watermark): how many messages are done and can not be acknowledged, as the
+    /// watermark waits for this one. They take room of the window; once they fill it, nothing more is pulled. 0 if the
+    /// watermark waits for another one. As of the reactor's last turn.
+    pub fn holds_up(&self, receipt: Receipt) -> usize {
+        self.queue.held_up_by(receipt.sequence)
+    }
+
     /// Settles one delivery.
     pub fn settle(&self, receipt: Receipt, settle: Settle) {
         self.queue.push(|settled| settled.push(Settled { receipt, settle }));
@@ -79,6 +86,10 @@ pub(super) struct SettleQueue {
     settled: Mutex<Vec<Settled>>,
     nudger: OnceLock<Nudger>,
     stopped: AtomicBool,
+    /// What the watermark waits for, and how many that are done wait with it. The two are told one after the other, so for a
+    /// moment they may be of different turns: they are for decisions that can be wrong a little.
+    blocker: AtomicU64,
+    held_up: AtomicUsize,
 }
 
 impl SettleQueue {
@@ -93,6 +104,19 @@ impl SettleQueue {
 
     pub(super) fn is_stopped(&self) -> bool {
         self.stopped.load(Ordering::Acquire)
+    }
+
+    pub(super) fn note_blocked(&self, blocked: Option<(u64, usize)>) {
+        let (blocker, held_up) = blocked.unwrap_or_default();
+        self.blocker.store(blocker, Ordering::Relaxed);
+        self.held_up.store(held_up, Ordering::Relaxed);
+    }
+
+    fn held_up_by(&self, sequence: u64) -> usize {
+        match self.blocker.load(Ordering::Relaxed) == sequence {
+            true => self.held_up.load(Ordering::Relaxed),
+            false => 0,
+        }
     }
 
     /// Takes all that was settled, in exchange for an empty `spare`.

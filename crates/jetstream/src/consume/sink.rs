@@ -280,6 +280,9 @@ impl<T: Taker> PullSink<T> {
             self.unmarked = false;
             released.add_all(self.table.advance(&mut write));
         }
+        if self.guard == Guard::Watermark {
+            self.queue.note_blocked(self.table.blocked());
+        }
         // What has passed did so while nothing was missing, whatever has come out since; unacknowledged, it would count as missing.
         self.table.tell_mark(&mut write);
         self.scheduler.on_settled(released.messages, released.bytes);

@@ -3,6 +3,7 @@
 mod build;
 mod config;
 mod parts;
+mod subjects;
 
 use std::time::SystemTime;
 
@@ -12,6 +13,7 @@ pub use config::StreamConfig;
 pub use parts::{
     Compression, Discard, Republish, Retention, Storage, StreamSource, SubjectTransform,
 };
+pub use subjects::StreamSubjects;
 
 use crate::wire;
 
