@@ -284,7 +284,9 @@ fn events_without_a_key_are_handled_side_by_side() {
     for order in [OrderBy::Aggregate, OrderBy::Token(9), OrderBy::Nothing] {
         let (_server, bus) = with_topic();
         let together = Arc::new(std::sync::Barrier::new(3));
-        let handler = move |_: &jetlane::RawEvent<'_>| drop(together.wait());
+        let handler = move |_: &jetlane::RawEvent<'_>| {
+            together.wait();
+        };
         let subscribe = bus.subscribe("loose").lanes(lanes(3)).order_by(order);
         let subscription = subscribe.on_raw("order.>", handler).start().unwrap();
         for _ in 0..9 {
@@ -815,7 +817,9 @@ fn each_way_not_to_subscribe_or_publish_has_its_own_error() {
     let no_stream = start(&["nowhere.x"], "s");
     assert!(no_stream.to_string().contains("ensure the topic first"), "{no_stream}");
     assert!(matches!(start(&["order.x", "audit"], "s"), SubscribeError::SeveralStreams { .. }));
-    assert!(matches!(start(&["order.*.b", "order.a.*"], "s"), SubscribeError::Api(_)), "overlap");
+    bus.topic("refund").ensure(Strategy::CreateOnly).unwrap();
+    bus.jetstream().delete_stream("refund").wait().unwrap();
+    assert!(matches!(start(&["refund"], "s"), SubscribeError::Api(_)), "its stream is gone");
 
     let nameless = bus.publish("order.x", Envelope::new("", "t", "")).unwrap_err();
     let missing = EnvelopeError::Missing { field: "X-Aggregate-ID" };

@@ -42,8 +42,9 @@ mod local;
 mod messaging;
 #[path = "moving.rs"]
 mod moving;
-#[path = "peers.rs"]
+#[path = "parking.rs"]
 mod parking;
+#[path = "peers.rs"]
 mod peers;
 #[path = "permissions.rs"]
 mod permissions;

@@ -163,5 +163,7 @@ fn parking_needs_a_place() {
     let expected = "no stream stores the topic \"parked.>\": ensure the topic first";
     assert_eq!(started.unwrap_err().to_string(), expected);
     let bad = bus.subscribe("s").parking(Parking::to("par ked")).on("order.*", |_: &Envelope| {});
-    assert!(matches!(bad.start(), Err(SubscribeError::Topic { topic, .. }) if topic == "par ked.>"));
+    assert!(
+        matches!(bad.start(), Err(SubscribeError::Topic { topic, .. }) if topic == "par ked.>")
+    );
 }
