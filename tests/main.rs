@@ -48,6 +48,8 @@ mod parking;
 mod peers;
 #[path = "permissions.rs"]
 mod permissions;
+#[path = "redrive.rs"]
+mod redrive;
 #[path = "rolling.rs"]
 mod rolling;
 #[cfg(target_os = "linux")]

@@ -1,80 +1,15 @@
 //! An aggregate that can not go on is parked: its events wait elsewhere, in order, and others go on.
 
-use std::collections::HashMap;
-use std::num::NonZeroU32;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
-
 use jetlane::{
-    Counts, DeadLetters, Envelope, EventBus, Parking, Settlement, Strategy, Subscribe,
-    SubscribeError, Subscription, Verdict,
+    Counts, DeadLetters, Envelope, EventBus, Parking, Settlement, Strategy, SubscribeError,
+    Subscription, Verdict,
 };
 use jetlane_testkit::Server;
+use jetlane_tests::parked::{Log, parked, publish, with_topics};
 use jetlane_tests::{DEADLINE, eventually};
-
-/// What was handled, by key; and whether the dependency of key `a` is down.
-#[derive(Clone, Default)]
-struct Log {
-    handled: Arc<Mutex<HashMap<String, Vec<i64>>>>,
-    down: Arc<AtomicBool>,
-}
-
-impl Log {
-    fn down() -> Self {
-        let log = Self::default();
-        log.down.store(true, Relaxed);
-        log
-    }
-
-    fn of(&self, key: &str) -> Vec<i64> {
-        self.handled.lock().unwrap().get(key).cloned().unwrap_or_default()
-    }
-
-    fn subscribe(&self, bus: &EventBus) -> Subscribe {
-        let log = self.clone();
-        bus.subscribe("s")
-            .retry(Duration::from_millis(1), Duration::from_millis(5))
-            .parking(Parking::to("parked").attempts(NonZeroU32::new(2).unwrap()))
-            .on("order.*", move |event: &Envelope| {
-                let (key, number) = (event.aggregate_id(), event.event_version());
-                if key == "a" && number >= 2 && log.down.load(Relaxed) {
-                    return Err(format!("no use: {number}"));
-                }
-                log.handled.lock().unwrap().entry(key.into()).or_default().push(number);
-                Ok(())
-            })
-    }
-}
-
-fn with_topics() -> (Server, EventBus) {
-    let server = Server::start().unwrap();
-    let bus = EventBus::connect(&server.url()).unwrap();
-    for topic in ["order.>", "parked.>", "dead.>"] {
-        bus.topic(topic).ensure(Strategy::CreateOnly).unwrap();
-    }
-    (server, bus)
-}
-
-fn publish(bus: &EventBus, numbers: std::ops::Range<i64>) {
-    for number in numbers {
-        for key in ["a", "b"] {
-            let event = Envelope::new(key, "Tested", "x").with_event_version(number);
-            bus.publish("order.x", &event).unwrap().wait().unwrap();
-        }
-    }
-}
 
 fn counted(subscription: &Subscription, wanted: impl Fn(Counts) -> bool) -> Counts {
     eventually("so much is done", || Some(subscription.counts()).filter(|counts| wanted(*counts)))
-}
-
-/// How many events of key `a` are parked.
-fn parked(bus: &EventBus) -> u64 {
-    let subjects = bus.jetstream().stream_subjects("parked_ALL", ">", 0).wait().unwrap().subjects;
-    assert!(subjects.keys().all(|subject| subject == "parked.s.a"), "{subjects:?}");
-    subjects.values().sum()
 }
 
 #[test]
@@ -89,7 +24,7 @@ fn an_aggregate_is_parked_in_order_over_a_restart_and_others_go_on() {
         assert_eq!(first.health().parked_keys, 1);
         first.stop(DEADLINE).unwrap();
         // Who comes next knows it from the stream, and does not even try: the dependency is up again.
-        log.down.store(false, Relaxed);
+        log.up();
         let second = log.subscribe(&bus).settlement(settlement).start().unwrap();
         assert_eq!(second.health().parked_keys, 1);
         publish(&bus, 5..10);

@@ -62,6 +62,7 @@ pub use jetlane_jetstream::{
     NotStored, Outcome, Rejection, Settlement, Storage, Stored, Ticket, Unknown,
 };
 pub use jetlane_lanes as lanes;
+pub use letters::{Letter, LetterKind, Letters, LettersError, Pick, RedrivePlan, Redriven};
 pub use subscribe::{
     Backlog, BreakerState, CircuitBreaker, Counts, DeadLetters, Next, OrderBy, Parking, RawEvent,
     StalledEvent, StartAt, Subscribe, SubscribeError, Subscription, SubscriptionHealth,

@@ -18,6 +18,8 @@ pub(crate) const SUBJECT: &str = "Jetlane-Letter-Subject";
 pub(crate) const STREAM: &str = "Jetlane-Letter-Stream";
 /// Its place there. Of an event that was redriven and has failed again: the place of the first time, which its order is by.
 pub(crate) const SEQUENCE: &str = "Jetlane-Letter-Sequence";
+/// What its order is by, if it has such a key and that is text.
+pub(crate) const KEY: &str = "Jetlane-Letter-Key";
 /// When the letter was written.
 pub(crate) const TIME: &str = "Jetlane-Letter-Time";
 /// `omitted` if the payload is not in the letter.

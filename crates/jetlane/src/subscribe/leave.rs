@@ -70,7 +70,8 @@ impl Worker {
     /// between the two. Meanwhile its key waits, and the lane does not.
     #[cold]
     pub(super) fn send_off(&self, job: &mut Job) -> Step {
-        let token = self.token(job);
+        let key = self.task.order.key(&job.held.message);
+        let token = token_of(key.as_deref());
         let Phase::Leaving(leaving) = &mut job.phase else { return Step::Done };
         let kind = leaving.story.kind;
         if leaving.ticket.is_none() {
@@ -78,7 +79,7 @@ impl Worker {
                 self.task.parking.as_ref().map(|place| format!("{}.{token}", place.prefix));
             let parked = parked.unwrap_or_default();
             let subject = self.task.policy.letter_subject(kind, &job.held, &parked);
-            match self.task.writer.write(&subject, &job.held, &leaving.story) {
+            match self.task.writer.write(&subject, &job.held, key.as_deref(), &leaving.story) {
                 Ok(ticket) => leaving.ticket = Some(ticket),
                 Err(error) => return self.send_off_later(job, &error),
             }

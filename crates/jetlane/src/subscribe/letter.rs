@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use crate::EventBus;
 use crate::bus::WeakBus;
 use crate::letters::header::{
-    ATTEMPTS, DELIVERIES, KIND, LETTER, PAYLOAD, REASON, REDRIVE, SEQUENCE, STREAM, SUBJECT,
+    ATTEMPTS, DELIVERIES, KEY, KIND, LETTER, PAYLOAD, REASON, REDRIVE, SEQUENCE, STREAM, SUBJECT,
     SUBSCRIPTION, TIME,
 };
 use crate::letters::redrive::Redrive;
@@ -53,10 +53,14 @@ impl Writer {
         &self,
         subject: &str,
         held: &Held,
+        key: Option<&[u8]>,
         story: &Story,
     ) -> Result<Ticket, String> {
         let bus = self.bus()?;
         let mut headers = self.headers(held, story);
+        if let Some(Ok(key)) = key.map(str::from_utf8) {
+            add(&mut headers, KEY, key);
+        }
         let payload = held.message.payload();
         match bus.jetstream().publish_with(subject, &headers, payload) {
             Err(PublishError::Client(jetlane_client::PublishError::TooLarge { .. })) => {
