@@ -3,37 +3,40 @@
 use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::ops::Range;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jetlane::{Envelope, EventBus, Parking, Strategy, Subscribe};
 use jetlane_testkit::Server;
 
-/// What was handled, by key; and whether the dependency of key `a` is down.
+/// What was handled, by key; and which events of key `a` fail.
 #[derive(Clone, Debug, Default)]
 pub struct Log {
     handled: Arc<Mutex<HashMap<String, Vec<i64>>>>,
-    down: Arc<AtomicBool>,
+    down: Arc<Mutex<Range<i64>>>,
 }
 
 impl Log {
     /// From the third event on, key `a` fails.
     pub fn down() -> Self {
         let log = Self::default();
-        log.down.store(true, Relaxed);
+        log.fail(2..i64::MAX);
         log
+    }
+
+    /// From now on these events of key `a` fail, and no others.
+    pub fn fail(&self, numbers: Range<i64>) {
+        *self.down.lock().unwrap() = numbers;
     }
 
     /// From now on nothing fails.
     pub fn up(&self) {
-        self.down.store(false, Relaxed);
+        self.fail(0..0);
     }
 
-    /// Whether key `a` fails.
-    pub fn is_down(&self) -> bool {
-        self.down.load(Relaxed)
+    /// Whether this event of key `a` fails.
+    pub fn fails(&self, number: i64) -> bool {
+        self.down.lock().unwrap().contains(&number)
     }
 
     /// The event was handled.
@@ -60,7 +63,7 @@ impl Log {
             .parking(Parking::to("parked").attempts(NonZeroU32::new(2).unwrap()))
             .on("order.*", move |event: &Envelope| {
                 let (key, number) = (event.aggregate_id(), event.event_version());
-                if key == "a" && number >= 2 && log.is_down() {
+                if key == "a" && log.fails(number) {
                     return Err(format!("no use: {number}"));
                 }
                 log.note(event);
