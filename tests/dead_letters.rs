@@ -185,3 +185,82 @@ fn while_letters_can_not_be_stored_the_key_waits_and_nothing_is_lost() {
     assert_eq!(read_letters(bus.jetstream(), 1)[0].payload(), b"reject");
     bus.close(DEADLINE).unwrap();
 }
+
+/// What takes an event of the consumer `s` in the place of a process that dies or gives it back.
+fn other_process(bus: &EventBus) -> jetlane::jetstream::Messages {
+    let consumer = bus.jetstream().consumer_info("order_ALL", "s").wait().unwrap();
+    bus.jetstream().consume(&consumer).queued().unwrap()
+}
+
+#[test]
+fn events_that_the_server_gives_up_are_kept_with_what_stands_in_the_stream() {
+    let (_server, bus) = with_topics(&["order.>", "dead.s.>"]);
+    let consumer = ConsumerConfig::durable("s").filter("order.*").max_deliver(2);
+    bus.jetstream().create_consumer("order_ALL", &consumer).wait().unwrap();
+    let mut other = other_process(&bus);
+    for payload in ["crashed", "terminated", "fine"] {
+        bus.publish("order.x", Envelope::new("a", "Tested", payload)).unwrap().wait().unwrap();
+    }
+    let crashed = other.next_timeout(DEADLINE).unwrap();
+    crashed.nak(Duration::ZERO);
+    let terminated = other.next_timeout(DEADLINE).unwrap();
+    let (_third, again) =
+        (other.next_timeout(DEADLINE).unwrap(), other.next_timeout(DEADLINE).unwrap());
+    assert_eq!(again.payload(), b"crashed", "its second and last delivery");
+    let subscription =
+        bus.subscribe("s").shared().dead_letters(letters()).on("order.*", |_: &Envelope| {});
+    let subscription = subscription.start().unwrap();
+    bus.client().flush().wait().unwrap();
+    again.nak(Duration::ZERO);
+    counted(&subscription, |counts| counts.dead_lettered == 1);
+    terminated.term("no such order");
+    counted(&subscription, |counts| counts.dead_lettered == 2);
+    let letters = read_letters(bus.jetstream(), 2);
+    for (letter, payload, reason, deliveries) in [
+        (&letters[0], "crashed", "it was delivered 2 times, and never acknowledged", "2"),
+        (&letters[1], "terminated", "it was terminated: no such order", "1"),
+    ] {
+        assert_eq!(letter.payload(), payload.as_bytes());
+        assert_eq!(
+            (dead(letter, "Reason").as_str(), &*dead(letter, "Deliveries")),
+            (reason, deliveries)
+        );
+        assert_eq!((dead(letter, "Subject").as_str(), &*dead(letter, "Key")), ("order.x", "a"));
+        assert_eq!(letter.headers().unwrap().get("X-Event-Type"), Some(&b"Tested"[..]));
+    }
+    assert_eq!(subscription.counts().handled, 0);
+}
+
+#[test]
+fn an_event_that_was_delivered_too_often_is_not_even_tried() {
+    let (_server, bus) = with_topics(&["order.>", "dead.s.>"]);
+    let consumer = ConsumerConfig::durable("s").filter("order.*");
+    bus.jetstream().create_consumer("order_ALL", &consumer).wait().unwrap();
+    for payload in ["deadly", "fine"] {
+        bus.publish("order.x", Envelope::new("a", "Tested", payload)).unwrap().wait().unwrap();
+    }
+    // Two processes have died of it.
+    let mut other = other_process(&bus);
+    for delivered in 1..=2 {
+        let mut next = || other.next_timeout(DEADLINE).unwrap();
+        let message =
+            std::iter::from_fn(|| Some(next())).find(|m| m.payload() == b"deadly").unwrap();
+        assert_eq!(message.delivery().delivered, delivered);
+        message.nak(Duration::ZERO);
+    }
+    drop(other);
+    let tried = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&tried);
+    let subscription = bus
+        .subscribe("s")
+        .ack_wait(Duration::from_secs(1))
+        .dead_letters(letters().deliveries(2))
+        .on("order.*", move |event: &Envelope| seen.lock().unwrap().push(event.payload().clone()))
+        .start()
+        .unwrap();
+    counted(&subscription, |counts| (counts.dead_lettered, counts.handled) == (1, 1));
+    assert_eq!(*tried.lock().unwrap(), ["fine"]);
+    let letter = &read_letters(bus.jetstream(), 1)[0];
+    assert_eq!((letter.payload(), &*dead(letter, "Attempts")), (&b"deadly"[..], "0"));
+    assert!(dead(letter, "Reason").starts_with("it was delivered"), "{}", dead(letter, "Reason"));
+}

@@ -2,6 +2,8 @@
 
 #[path = "auth.rs"]
 mod auth;
+#[path = "breaker.rs"]
+mod breaker;
 #[path = "bus.rs"]
 mod bus;
 #[path = "connecting.rs"]

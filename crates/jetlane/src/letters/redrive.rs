@@ -1,6 +1,6 @@
 //! What is redriven, as a subscription meets it among its events.
 
-use jetlane_client::Message;
+use jetlane_client::{HeaderView, Message};
 
 use super::header::{REDRIVE_END, REDRIVE_FOR, REDRIVE_SEQUENCE};
 
@@ -19,16 +19,18 @@ impl<'a> Redrive<'a> {
     /// `None` for an event as any other, which is told by its first header.
     #[inline]
     pub(crate) fn of(message: &'a Message) -> Option<Self> {
-        let (name, subscription) = message.headers()?.iter().next()?;
-        (name == REDRIVE_FOR.as_bytes()).then(|| Self::read(message, subscription))
+        Self::of_headers(message.headers()?)
+    }
+
+    #[inline]
+    pub(crate) fn of_headers(headers: HeaderView<'a>) -> Option<Self> {
+        let (name, subscription) = headers.iter().next()?;
+        (name == REDRIVE_FOR.as_bytes()).then(|| Self::read(headers, subscription))
     }
 
     #[cold]
-    fn read(message: &'a Message, subscription: &'a [u8]) -> Self {
-        let number = |name| {
-            let value = message.headers()?.get(name)?;
-            str::from_utf8(value).ok()?.parse().ok()
-        };
+    fn read(headers: HeaderView<'a>, subscription: &'a [u8]) -> Self {
+        let number = |name| str::from_utf8(headers.get(name)?).ok()?.parse().ok();
         Self { subscription, sequence: number(REDRIVE_SEQUENCE), end: number(REDRIVE_END) }
     }
 }

@@ -10,7 +10,8 @@ use parking_lot::Mutex;
 /// How soon it is looked again whether the event that is tried has succeeded.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// When a subscription pauses because nothing succeeds any more: see [`crate::Subscribe::circuit_breaker`].
+/// When a subscription pauses because nothing succeeds any more: see [`crate::Subscribe::circuit_breaker`]. Failures while it is open are
+/// nobody's fault: they do not count as attempts of their event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "to be given to Subscribe::circuit_breaker"]
 pub struct CircuitBreaker {
@@ -158,6 +159,10 @@ impl Breaker {
         *open = Some(Open { until: now + pause, pause, trying: false });
         self.failures.store(OPEN, Relaxed);
         Turn::Opens(pause)
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.failures.load(Relaxed) == OPEN
     }
 
     pub(super) fn state(&self) -> BreakerState {

@@ -45,6 +45,11 @@ impl DeadLetters {
         self.deliveries = Some(most);
         self
     }
+
+    /// The subject of the letter of an event that was published to `subject`.
+    pub(super) fn letter_subject(&self, subject: &[u8]) -> String {
+        format!("{}.{}", self.subject, String::from_utf8_lossy(subject))
+    }
 }
 
 /// Sees to it that letters to subjects below `subject` will be stored, and tells in which stream.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jetlane_jetstream::{Settle, Ticket};
 use jetlane_lanes::Step;
 
-use super::letter::Kind;
+use super::letter::{Kind, Leaver};
 use super::park::{self, Way};
 use super::policy::{Job, Phase, token_of};
 use super::worker::Worker;
@@ -72,14 +72,15 @@ impl Worker {
     pub(super) fn send_off(&self, job: &mut Job) -> Step {
         let key = self.task.order.key(&job.held.message);
         let token = token_of(key.as_deref());
+        let leaver = Leaver::held(&job.held, key.as_deref());
         let Phase::Leaving(leaving) = &mut job.phase else { return Step::Done };
         let kind = leaving.story.kind;
         if leaving.ticket.is_none() {
             let parked =
                 self.task.parking.as_ref().map(|place| format!("{}.{token}", place.prefix));
             let parked = parked.unwrap_or_default();
-            let subject = self.task.policy.letter_subject(kind, &job.held, &parked);
-            match self.task.writer.write(&subject, &job.held, key.as_deref(), &leaving.story) {
+            let subject = self.task.policy.letter_subject(kind, leaver.subject, &parked);
+            match self.task.writer.write(&subject, &leaver, &leaving.story) {
                 Ok(ticket) => leaving.ticket = Some(ticket),
                 Err(error) => return self.send_off_later(job, &error),
             }

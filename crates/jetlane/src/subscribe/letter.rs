@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use jetlane_client::Headers;
+use jetlane_client::{HeaderView, Headers};
 use jetlane_jetstream::{Held, PublishError, Ticket};
 use jiff::Timestamp;
 
@@ -34,6 +34,32 @@ pub(super) struct Story {
     pub(super) attempts: u32,
 }
 
+/// An event that leaves, wherever it was found.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Leaver<'a> {
+    pub(super) subject: &'a [u8],
+    pub(super) headers: Option<HeaderView<'a>>,
+    pub(super) payload: &'a [u8],
+    pub(super) sequence: u64,
+    /// How often it was delivered.
+    pub(super) deliveries: u64,
+    pub(super) key: Option<&'a [u8]>,
+}
+
+impl<'a> Leaver<'a> {
+    pub(super) fn held(held: &'a Held, key: Option<&'a [u8]>) -> Self {
+        let Held { message, delivery, .. } = held;
+        Self {
+            subject: message.subject_bytes(),
+            headers: message.headers(),
+            payload: message.payload(),
+            sequence: delivery.stream_sequence,
+            deliveries: delivery.delivered,
+            key,
+        }
+    }
+}
+
 /// Writes the letters of a subscription.
 #[derive(Clone, Debug)]
 pub(super) struct Writer {
@@ -52,17 +78,12 @@ impl Writer {
     pub(super) fn write(
         &self,
         subject: &str,
-        held: &Held,
-        key: Option<&[u8]>,
+        event: &Leaver<'_>,
         story: &Story,
     ) -> Result<Ticket, String> {
         let bus = self.bus()?;
-        let mut headers = self.headers(held, story);
-        if let Some(Ok(key)) = key.map(str::from_utf8) {
-            add(&mut headers, KEY, key);
-        }
-        let payload = held.message.payload();
-        match bus.jetstream().publish_with(subject, &headers, payload) {
+        let mut headers = self.headers(event, story);
+        match bus.jetstream().publish_with(subject, &headers, event.payload) {
             Err(PublishError::Client(jetlane_client::PublishError::TooLarge { .. })) => {
                 add(&mut headers, PAYLOAD, "omitted");
                 bus.jetstream().publish_with(subject, &headers, "")
@@ -76,11 +97,9 @@ impl Writer {
         self.bus.upgrade().ok_or_else(|| "the bus is closed".into())
     }
 
-    fn headers(&self, held: &Held, story: &Story) -> Headers {
-        let (message, delivery) = (&held.message, &held.delivery);
+    fn headers(&self, event: &Leaver<'_>, story: &Story) -> Headers {
         let mut headers = Headers::new();
-        let theirs = message.headers();
-        for (name, value) in theirs.iter().flat_map(jetlane_client::HeaderView::iter) {
+        for (name, value) in event.headers.iter().flat_map(HeaderView::iter) {
             let (name, value) = (String::from_utf8_lossy(name), String::from_utf8_lossy(value));
             // What the server acted on when the event was stored is not meant for the letter, nor what was said of former letters.
             if !["Nats-", LETTER, REDRIVE].iter().any(|ours| name.starts_with(ours)) {
@@ -93,21 +112,24 @@ impl Writer {
             Kind::Dead => "dead",
             Kind::Parked => "parked",
         };
-        let id = format!("{kind}:{subscription}:{stream}:{}", delivery.stream_sequence);
+        let id = format!("{kind}:{subscription}:{stream}:{}", event.sequence);
         // By the place it had the first time: so those of a key are in order, whichever way they took.
-        let first_time = Redrive::of(message).and_then(|redrive| redrive.sequence);
-        let sequence = first_time.unwrap_or(delivery.stream_sequence);
+        let redrive = event.headers.and_then(Redrive::of_headers);
+        let sequence = redrive.and_then(|redrive| redrive.sequence).unwrap_or(event.sequence);
         let now = Timestamp::try_from(SystemTime::now()).unwrap_or_default();
         add(&mut headers, "Nats-Msg-Id", &id);
         add(&mut headers, KIND, kind);
         add(&mut headers, REASON, &one_line(&story.reason));
         add(&mut headers, ATTEMPTS, &story.attempts.to_string());
-        add(&mut headers, DELIVERIES, &delivery.delivered.to_string());
+        add(&mut headers, DELIVERIES, &event.deliveries.to_string());
         add(&mut headers, SUBSCRIPTION, subscription);
-        add(&mut headers, SUBJECT, &String::from_utf8_lossy(message.subject_bytes()));
+        add(&mut headers, SUBJECT, &String::from_utf8_lossy(event.subject));
         add(&mut headers, STREAM, stream);
         add(&mut headers, SEQUENCE, &sequence.to_string());
         add(&mut headers, TIME, &now.to_string());
+        if let Some(Ok(key)) = event.key.map(str::from_utf8) {
+            add(&mut headers, KEY, key);
+        }
         headers
     }
 }

@@ -8,6 +8,7 @@ mod handler;
 mod health;
 mod leave;
 mod letter;
+mod lost;
 mod order;
 mod park;
 mod policy;
@@ -341,8 +342,12 @@ impl Subscribe {
         let taker = LaneTaker::new(feeder, order, running.shared());
         let consume = bus.jetstream().consume(&consumer).window(window);
         let consume = if in_order { consume.in_order() } else { consume };
+        let lost = match &task.policy.dead {
+            Some(dead) => Some(lost::listen(&bus, &task, &running.shared(), dead)?),
+            None => None,
+        };
         let consumption = consume.taker(taker)?;
-        running.begin(lanes, consumption);
+        running.begin(lanes, consumption, lost);
         bus.subscriptions().lock().push(Arc::clone(&running));
         Ok(Subscription::new(&running, &bus))
     }

@@ -121,12 +121,9 @@ impl Policy {
     }
 
     /// The subject of a letter.
-    pub(super) fn letter_subject(&self, kind: Kind, held: &Held, parked: &str) -> String {
+    pub(super) fn letter_subject(&self, kind: Kind, subject: &[u8], parked: &str) -> String {
         match (kind, &self.dead) {
-            (Kind::Dead, Some(dead)) => {
-                let subject = String::from_utf8_lossy(held.message.subject_bytes());
-                format!("{}.{subject}", dead.subject)
-            }
+            (Kind::Dead, Some(dead)) => dead.letter_subject(subject),
             _ => parked.into(),
         }
     }

@@ -3,7 +3,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use jetlane_client::State;
+use jetlane_client::{SinkHandle, State};
 use jetlane_jetstream::{Consumption, JetStream, Receipt, Settle, Settled};
 use jetlane_lanes::{Drained, Lanes};
 use parking_lot::Mutex;
@@ -126,6 +126,8 @@ pub(crate) struct Running {
 struct Parts {
     lanes: Lanes<Job>,
     consumption: Consumption,
+    /// Listens for events that the server gives up.
+    _lost: Option<SinkHandle>,
 }
 
 impl Running {
@@ -138,9 +140,14 @@ impl Running {
         Arc::clone(&self.shared)
     }
 
-    pub(super) fn begin(&self, lanes: Lanes<Job>, consumption: Consumption) {
+    pub(super) fn begin(
+        &self,
+        lanes: Lanes<Job>,
+        consumption: Consumption,
+        lost: Option<SinkHandle>,
+    ) {
         self.shared.begin(consumption.settler());
-        *self.parts.lock() = Some(Parts { lanes, consumption });
+        *self.parts.lock() = Some(Parts { lanes, consumption, _lost: lost });
     }
 
     pub(crate) fn stop_pulling(&self) {
@@ -151,7 +158,7 @@ impl Running {
 
     /// Lets the lanes finish what they have until `deadline`, gives back the rest, and ends the consumption.
     pub(crate) fn drain(&self, js: &JetStream, deadline: Instant) -> CloseError {
-        let Some(Parts { lanes, consumption }) = self.parts.lock().take() else {
+        let Some(Parts { lanes, consumption, .. }) = self.parts.lock().take() else {
             return CloseError::default();
         };
         // Without a connection nothing is on its way.

@@ -1,6 +1,8 @@
 //! The events that hold their aggregate up, for those who look.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use jetlane_jetstream::Held;
@@ -29,6 +31,8 @@ pub struct StalledEvent {
 /// The stalled events of a subscription. Only events that fail touch it.
 #[derive(Debug, Default)]
 pub(super) struct Stalled {
+    /// How many there are: nearly always none, and then nothing is locked.
+    count: AtomicUsize,
     /// By their place in the stream.
     events: Mutex<BTreeMap<u64, (Instant, StalledEvent)>>,
 }
@@ -51,14 +55,22 @@ impl Stalled {
         });
         event.attempts = attempts;
         event.reason = reason.into();
+        self.count.store(events.len(), Relaxed);
     }
 
+    /// It is settled. An event is noted and settled on the same lane, so who has noted one finds it here.
+    #[inline]
     pub(super) fn resolve(&self, held: &Held) {
-        self.events.lock().remove(&held.delivery.stream_sequence);
+        if self.count.load(Relaxed) > 0 {
+            let mut events = self.events.lock();
+            events.remove(&held.delivery.stream_sequence);
+            self.count.store(events.len(), Relaxed);
+        }
     }
 
     pub(super) fn clear(&self) {
         self.events.lock().clear();
+        self.count.store(0, Relaxed);
     }
 
     /// The oldest first.

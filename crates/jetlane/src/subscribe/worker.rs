@@ -6,7 +6,7 @@ use jetlane_jetstream::Settle;
 use jetlane_lanes::Step;
 
 use super::around::Arounds;
-use super::breaker::{Admission, Turn};
+use super::breaker::{Admission, Breaker, Turn};
 use super::handler::{Handler, Handlers, RawEvent};
 use super::letter::Writer;
 use super::order::OrderBy;
@@ -129,6 +129,11 @@ impl Worker {
         self.shared.note_error(&reason);
         let now = Instant::now();
         self.tell_breaker(|breaker| breaker.failed(now));
+        if self.shared.breaker.as_ref().is_some_and(Breaker::is_open) {
+            // That nothing works is not the fault of this event.
+            self.shared.stalled.note(&job.held, job.failures(), &reason);
+            return Step::Again { after: Duration::ZERO };
+        }
         let failures = self.fail(job, &reason);
         if let Some(kind) = policy.gives_up(failures, self.shared.holds_up(job.held.receipt)) {
             job.leave(kind, reason);
@@ -172,7 +177,7 @@ impl Worker {
     }
 
     #[inline]
-    fn tell_breaker(&self, tell: impl FnOnce(&super::breaker::Breaker) -> Turn) {
+    fn tell_breaker(&self, tell: impl FnOnce(&Breaker) -> Turn) {
         if let Some(breaker) = &self.shared.breaker {
             match tell(breaker) {
                 Turn::Stays => {}
@@ -202,9 +207,7 @@ impl Worker {
 
     #[inline]
     pub(super) fn settle(&self, job: &Job, settle: Settle) -> Step {
-        if !matches!(job.phase, Phase::Fresh) {
-            self.shared.stalled.resolve(&job.held);
-        }
+        self.shared.stalled.resolve(&job.held);
         self.shared.end_work(self.lane, job.held.receipt, settle);
         Step::Done
     }
@@ -229,7 +232,7 @@ impl jetlane_lanes::Worker for Worker {
             }
             Phase::Leaving(_) => return self.send_off(job),
         }
-        if let Some(Admission::Wait(after)) = self.shared.breaker.as_ref().map(|b| b.admit()) {
+        if let Some(Admission::Wait(after)) = self.shared.breaker.as_ref().map(Breaker::admit) {
             return Step::Again { after };
         }
         match self.handle(job) {

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use super::{Advisory, AdvisoryEvent};
 use crate::{PeerInfo, wire};
 
-pub(super) const PREFIX: &str = "$JS.EVENT.ADVISORY.CONSUMER.";
+const PREFIX: &str = "$JS.EVENT.ADVISORY.CONSUMER.";
 
 /// Why a message is no advisory. The fault of who published it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -46,6 +46,11 @@ struct Wire {
 }
 
 impl Advisory {
+    /// The subject of all that servers tell about a consumer. The names must be such: neither dots, wildcards nor white space.
+    pub fn filter(stream: &str, consumer: &str) -> String {
+        format!("{PREFIX}*.{stream}.{consumer}")
+    }
+
     /// Reads a message that came on `$JS.EVENT.ADVISORY.CONSUMER.<kind>.<stream>.<consumer>` (ADR-2). What it is about is what its subject
     /// says.
     ///

@@ -6,7 +6,6 @@ use futures_core::Stream;
 use jetlane_client::proto::{NameError, check_name};
 use jetlane_client::{Message, SubscribeError, Subscription};
 
-use super::read::PREFIX;
 use super::{Advisory, AdvisoryError};
 use crate::JetStream;
 
@@ -31,7 +30,7 @@ impl JetStream {
     pub fn advisories(&self, stream: &str, consumer: &str) -> Result<Advisories, AdvisoriesError> {
         check_name(stream)?;
         check_name(consumer)?;
-        let subscription = self.client().subscribe(&format!("{PREFIX}*.{stream}.{consumer}"))?;
+        let subscription = self.client().subscribe(&Advisory::filter(stream, consumer))?;
         Ok(Advisories { subscription })
     }
 }
