@@ -44,6 +44,8 @@ mod local;
 mod messaging;
 #[path = "moving.rs"]
 mod moving;
+#[path = "order.rs"]
+mod order;
 #[path = "parking.rs"]
 mod parking;
 #[path = "peers.rs"]

@@ -2,6 +2,7 @@
 
 #[cfg(unix)]
 mod cuts;
+mod handle;
 mod numbers;
 mod secrets;
 mod session;
@@ -21,6 +22,7 @@ fn main() {
     match arguments[..] {
         ["session", url, run, beats] => session::run(url, run, beats == "beats", None),
         ["session", url, run, beats, ca] => session::run(url, run, beats == "beats", Some(ca)),
+        ["handle", url, settlement] => handle::run(url, settlement),
         ["secrets", port, seed, way] => secrets::run(port, seed, way),
         #[cfg(unix)]
         ["storm", url, run, count] => storm::run(url, run, count.parse().unwrap()),
