@@ -2,6 +2,8 @@
 
 #[path = "auth.rs"]
 mod auth;
+#[path = "blocked.rs"]
+mod blocked;
 #[path = "breaker.rs"]
 mod breaker;
 #[path = "bus.rs"]
