@@ -1,5 +1,7 @@
 //! Integration tests of jetlane: every one against a real nats-server of its own, on a port of its own.
 
+#[path = "atomic.rs"]
+mod atomic;
 #[path = "auth.rs"]
 mod auth;
 #[path = "bus.rs"]

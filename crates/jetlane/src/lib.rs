@@ -44,11 +44,12 @@ mod bus;
 mod close;
 mod envelope;
 mod event_subject;
+mod publish;
 mod subscribe;
 mod topic;
 mod verdict;
 
-pub use bus::{BatchError, EventBus, PublishError};
+pub use bus::EventBus;
 pub use bytes::Bytes;
 pub use bytestring::ByteString;
 pub use close::CloseError;
@@ -58,9 +59,11 @@ pub use jetlane_client as client;
 pub use jetlane_client::{ConnectError, ConnectOptions, Limits};
 pub use jetlane_jetstream as jetstream;
 pub use jetlane_jetstream::{
-    NotStored, Outcome, Rejection, Settlement, Storage, Stored, Ticket, Unknown,
+    AtomicError, AtomicTicket, BatchNotStored, NotStored, Outcome, Rejection, Settlement, Storage,
+    Stored, StoredBatch, Ticket, Unknown,
 };
 pub use jetlane_lanes as lanes;
+pub use publish::{BatchError, PublishError};
 pub use subscribe::{Counts, DeadLetters, RawEvent, Subscribe, SubscribeError, Subscription};
 pub use topic::{Change, Ensured, Plan, Step, Strategy, Topic, TopicError};
 pub use verdict::{IntoVerdict, Verdict};
