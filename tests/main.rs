@@ -48,6 +48,8 @@ mod moving;
 mod peers;
 #[path = "permissions.rs"]
 mod permissions;
+#[path = "publisher.rs"]
+mod publisher;
 #[path = "rolling.rs"]
 mod rolling;
 #[cfg(target_os = "linux")]

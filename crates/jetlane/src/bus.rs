@@ -6,6 +6,7 @@ use jetlane_client::{AsSubject, Client, ConnectError, ConnectOptions, SubjectFil
 use jetlane_jetstream::{JetStream, Ticket};
 use parking_lot::Mutex;
 
+use crate::publish::Finish;
 use crate::subscribe::Running;
 use crate::topic::covers;
 use crate::{BatchError, Envelope, Form, PublishError, Subscribe, Topic};
@@ -38,6 +39,8 @@ struct Inner {
     topics: Mutex<Vec<(SubjectFilter, String)>>,
     /// Those that were neither stopped nor closed.
     subscriptions: Mutex<Vec<Arc<Running>>>,
+    /// Those that may have something to publish, and some that have ended.
+    publishers: Mutex<Vec<Weak<dyn Finish>>>,
 }
 
 impl EventBus {
@@ -64,7 +67,12 @@ impl EventBus {
 
     /// A bus on a connection that is there already.
     pub fn on(js: JetStream) -> Self {
-        let inner = Inner { js, topics: Mutex::default(), subscriptions: Mutex::default() };
+        let inner = Inner {
+            js,
+            topics: Mutex::default(),
+            subscriptions: Mutex::default(),
+            publishers: Mutex::default(),
+        };
         Self { inner: Arc::new(inner) }
     }
 
@@ -174,6 +182,16 @@ impl EventBus {
 
     pub(crate) fn downgrade(&self) -> WeakBus {
         WeakBus { inner: Arc::downgrade(&self.inner) }
+    }
+
+    pub(crate) fn remember_publisher(&self, publisher: &Arc<dyn Finish>) {
+        let mut publishers = self.inner.publishers.lock();
+        publishers.retain(|known| known.strong_count() > 0);
+        publishers.push(Arc::downgrade(publisher));
+    }
+
+    pub(crate) fn publishers(&self) -> Vec<Arc<dyn Finish>> {
+        self.inner.publishers.lock().iter().filter_map(Weak::upgrade).collect()
     }
 
     pub(crate) fn subscriptions(&self) -> &Mutex<Vec<Arc<Running>>> {

@@ -63,7 +63,10 @@ pub use jetlane_jetstream::{
     Stored, StoredBatch, Ticket, Unknown,
 };
 pub use jetlane_lanes as lanes;
-pub use publish::{BatchError, PublishError};
+pub use publish::{
+    BatchError, KeyOrder, NotPublished, Outcomes, PublishError, Published, Publisher,
+    PublisherBuilder, PublisherError, Rate,
+};
 pub use subscribe::{Counts, DeadLetters, RawEvent, Subscribe, SubscribeError, Subscription};
 pub use topic::{Change, Ensured, Plan, Step, Strategy, Topic, TopicError};
 pub use verdict::{IntoVerdict, Verdict};

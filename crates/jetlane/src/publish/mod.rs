@@ -1,10 +1,27 @@
 //! Publishing beyond one event and its ticket: atomic batches, and publishers with outcomes in a row.
 
 mod atomic;
+mod builder;
+mod flight;
+mod keys;
+mod outcomes;
+mod published;
+mod publisher;
+mod rate;
+mod shared;
+mod worker;
 
 use jetlane_jetstream::{AtomicError, Ticket};
 
 use crate::EnvelopeError;
+
+pub use builder::{PublisherBuilder, PublisherError};
+pub use keys::KeyOrder;
+pub use outcomes::Outcomes;
+pub use published::{NotPublished, Published};
+pub use publisher::Publisher;
+pub use rate::Rate;
+pub(crate) use shared::Finish;
 
 /// Why an event was not queued. Nothing of it was or will be sent.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -19,6 +36,13 @@ pub enum PublishError {
     /// The events can not be sent as one atomic batch: see there.
     #[error(transparent)]
     Atomic(AtomicError),
+    /// As many events as [`PublisherBuilder::most`] have no outcome yet, or one that nobody has taken, and stayed so for
+    /// `Limits::publish_wait` (with [`Publisher::try_publish`], and in callbacks: do so now). Whoever takes them is too slow, or the server is.
+    #[error("{most} events have no outcome yet, or one that nobody has taken, the limit (most)")]
+    Outcomes {
+        /// The limit.
+        most: usize,
+    },
 }
 
 /// Why a batch was not queued to its end.
