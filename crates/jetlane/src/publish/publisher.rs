@@ -142,7 +142,7 @@ impl<T> Publisher<T> {
         let envelope = event.clone();
         let event =
             Event { topic, envelope, token, taken: 0, attempts: 0, since: None, unknown: None };
-        self.shared.enter(event, deadline)
+        self.shared.enter(Box::new(event), deadline)
     }
 }
 

@@ -27,7 +27,7 @@ pub(super) struct Intake<T> {
     pub(super) accepted: VecDeque<Accepted<T>>,
     /// Events that were accepted and whose outcome nobody has taken. `used <= most`
     used: usize,
-    /// Those among them whose outcome was not told. `untold <= used`
+    /// Events that were accepted and whose outcome was not told: in the queue for its reader, or to a callback that has returned.
     pub(super) untold: usize,
     /// How many outcomes were taken since the start.
     pub(super) taken: u64,
@@ -63,7 +63,7 @@ pub(super) struct Told<T> {
 /// An event on its way to the thread.
 pub(super) enum Accepted<T> {
     /// To be published.
-    Event(Event<T>),
+    Event(Box<Event<T>>),
     /// Published by the caller already.
     Flying(Ticket, T),
 }
@@ -151,7 +151,7 @@ impl<T> Shared<T> {
     /// Accepts an event that is to be published.
     pub(super) fn enter(
         &self,
-        mut event: Event<T>,
+        mut event: Box<Event<T>>,
         deadline: Option<Instant>,
     ) -> Result<(), PublishError> {
         let intake = self.reserve(deadline)?;

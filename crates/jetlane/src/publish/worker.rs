@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use bytestring::ByteString;
 use jetlane_client::proto::Backoff;
 use jetlane_client::{Containment, later};
-use jetlane_jetstream::Unknown;
-use jetlane_jetstream::{JetStream, NotStored, Outcome, PublishError, Rejection, Stored, Ticket};
+use jetlane_jetstream::{
+    JetStream, NotStored, Outcome, PublishError, Rejection, Stored, Ticket, Unknown,
+};
 
 use super::flight::Flight;
 use super::keys::{Entry, Keys};
@@ -30,8 +31,10 @@ pub(super) struct Policy {
 /// Where outcomes go.
 pub(super) enum Tell<T> {
     Queue,
-    Callback(Box<dyn FnMut(&mut Vec<Published<T>>) + Send>),
+    Callback(Callback<T>),
 }
+
+type Callback<T> = Box<dyn FnMut(&mut Vec<Published<T>>) + Send>;
 
 pub(super) struct Worker<T> {
     js: JetStream,
@@ -42,11 +45,11 @@ pub(super) struct Worker<T> {
     containment: Containment,
     stage: Stage,
     /// Empty under [`KeyOrder::Free`].
-    keys: Keys<Event<T>>,
+    keys: Keys<Box<Event<T>>>,
     /// To be published now, in this order.
-    ready: VecDeque<Event<T>>,
+    ready: VecDeque<Box<Event<T>>>,
     /// To be published again, each at its time.
-    resting: BTreeMap<(Instant, u64), Event<T>>,
+    resting: BTreeMap<(Instant, u64), Box<Event<T>>>,
     /// How many have rested: so that no two of them have the same place.
     rests: u64,
     flight: Flight<T, Cargo<T>>,
@@ -61,7 +64,7 @@ pub(super) struct Worker<T> {
 enum Cargo<T> {
     /// An event that its caller has published.
     Token(T),
-    Event(Event<T>),
+    Event(Box<Event<T>>),
 }
 
 impl<T: Send + 'static> Worker<T> {
@@ -96,13 +99,13 @@ impl<T: Send + 'static> Worker<T> {
         loop {
             self.take_outcomes();
             self.take_accepted();
-            let next_rested = self.take_rested(Instant::now());
-            let next_sent = self.send();
-            if self.stage == Stage::Cut {
-                self.give_up();
-            }
+            self.take_rested(Instant::now());
+            let next_sent = match self.stage {
+                Stage::Open | Stage::Closing => self.send(),
+                Stage::Cut => self.give_up(),
+            };
             self.deliver();
-            if !self.sleep(next_rested, next_sent) {
+            if !self.sleep(next_sent) {
                 break;
             }
         }
@@ -130,7 +133,7 @@ impl<T: Send + 'static> Worker<T> {
         self.keys.heal(taken);
     }
 
-    fn enter(&mut self, event: Event<T>) {
+    fn enter(&mut self, event: Box<Event<T>>) {
         if self.policy.order == KeyOrder::Free {
             self.ready.push_back(event);
             return;
@@ -143,16 +146,13 @@ impl<T: Send + 'static> Worker<T> {
         }
     }
 
-    /// Those whose rest is over. Returns when that of the next one is.
-    fn take_rested(&mut self, now: Instant) -> Option<Instant> {
-        while let Some(first) = self.resting.first_entry() {
-            let at = first.key().0;
-            if at > now {
-                return Some(at);
-            }
+    /// Those whose rest is over.
+    fn take_rested(&mut self, now: Instant) {
+        while let Some(first) = self.resting.first_entry()
+            && first.key().0 <= now
+        {
             self.ready.push_back(first.remove());
         }
-        None
     }
 
     /// Publishes what is ready. Returns when the rest can be tried, if there is any.
@@ -183,7 +183,7 @@ impl<T: Send + 'static> Worker<T> {
                         }
                         error => NotPublished::Unsent(error.into()),
                     };
-                    self.fail(event, why);
+                    self.fail(*event, why);
                 }
             }
         }
@@ -207,7 +207,7 @@ impl<T: Send + 'static> Worker<T> {
         match (cargo, outcome) {
             (Cargo::Token(token), Ok(stored)) => self.end(token, Ok(stored)),
             (Cargo::Token(token), Err(error)) => self.end(token, Err(error.into())),
-            (Cargo::Event(event), Ok(stored)) => self.succeed(event, stored),
+            (Cargo::Event(event), Ok(stored)) => self.succeed(*event, stored),
             (Cargo::Event(event), Err(error)) => self.stumble(event, error),
         }
     }
@@ -219,7 +219,7 @@ impl<T: Send + 'static> Worker<T> {
     }
 
     /// An attempt failed: there may be another.
-    fn stumble(&mut self, mut event: Event<T>, error: NotStored) {
+    fn stumble(&mut self, mut event: Box<Event<T>>, error: NotStored) {
         let now = Instant::now();
         if let NotStored::Unknown(why) = &error {
             event.unknown = Some(*why);
@@ -232,7 +232,7 @@ impl<T: Send + 'static> Worker<T> {
             self.rests += 1;
             self.resting.insert((rested, self.rests), event);
         } else {
-            self.fail(event, error.into());
+            self.fail(*event, error.into());
         }
     }
 
@@ -259,7 +259,7 @@ impl<T: Send + 'static> Worker<T> {
     fn fall_behind(
         &mut self,
         key: ByteString,
-        behind: impl IntoIterator<Item = Event<T>>,
+        behind: impl IntoIterator<Item = Box<Event<T>>>,
         event_id: ByteString,
     ) {
         for event in behind {
@@ -269,8 +269,8 @@ impl<T: Send + 'static> Worker<T> {
         self.keys.hold(key, self.ended, event_id);
     }
 
-    /// Ends all that is not on its way.
-    fn give_up(&mut self) {
+    /// Ends all that is not on its way. Nothing is left to be sent.
+    fn give_up(&mut self) -> Option<Instant> {
         let ready = mem::take(&mut self.ready).into_iter();
         let resting = mem::take(&mut self.resting).into_values();
         let waiting: Vec<_> = ready.chain(resting).chain(self.keys.waiting()).collect();
@@ -278,6 +278,7 @@ impl<T: Send + 'static> Worker<T> {
             let why = event.unknown.map_or(NotPublished::Closed, NotPublished::Unknown);
             self.end(event.token, Err(why));
         }
+        None
     }
 
     fn end(&mut self, token: T, outcome: Result<Stored, NotPublished>) {
@@ -291,34 +292,39 @@ impl<T: Send + 'static> Worker<T> {
             return;
         }
         let burst = &mut self.burst;
-        let was_taken = match &mut self.tell {
+        match &mut self.tell {
             Tell::Callback(callback) => {
+                // They are in its hands: what it publishes comes after them.
+                self.shared.release(count);
                 self.containment.call(|| callback(burst));
-                true
             }
-            Tell::Queue => self.shared.told.change(|told| {
-                if !told.is_abandoned {
-                    told.outcomes.append(burst);
+            Tell::Queue => {
+                let is_abandoned = self.shared.told.change(|told| {
+                    if !told.is_abandoned {
+                        told.outcomes.append(burst);
+                    }
+                    told.is_abandoned
+                });
+                if is_abandoned {
+                    self.shared.release(count);
                 }
-                told.is_abandoned
-            }),
-        };
+            }
+        }
         // Tokens are the user's, and so are their drops.
         self.containment.call(|| burst.clear());
-        if was_taken {
-            self.shared.release(count);
-        }
         self.shared.intake.lock().untold -= count;
     }
 
     /// Sleeps until there is something to do. False if there never will be.
-    fn sleep(&mut self, next_rested: Option<Instant>, next_sent: Option<Instant>) -> bool {
+    fn sleep(&mut self, next_sent: Option<Instant>) -> bool {
         let stage = self.stage;
         // What callers have published needs nobody to hurry: the next outcome wakes us, or we look by ourselves.
         let is_direct = self.policy.order == KeyOrder::Free && self.bucket.is_none();
         let look = (is_direct && !self.flight.is_empty()).then(|| Instant::now() + 2 * LOOK);
         // What can not be sent yet needs nothing behind it.
         let takes = look.is_none() && next_sent.is_none();
+        // Asked for now: an ack that came while we were sending may have sent an event to rest.
+        let next_rested = self.resting.first_key_value().map(|((at, _), _)| *at);
         let next = [next_rested, next_sent, look].into_iter().flatten().min();
         self.shared.intake.lock().is_idle = takes;
         let mut intake = self.shared.intake.wait(next, |intake| {
