@@ -121,7 +121,7 @@ impl EventBus {
     /// subscribes by jetlane recognises all forms. Forms other than [`Form::Header`] allocate.
     ///
     /// # Errors
-    /// [`PublishError`]; nothing is sent then. [`EnvelopeError::PayloadNotJson`] if the form can hold only JSON.
+    /// [`PublishError`]; nothing is sent then. [`crate::EnvelopeError::PayloadNotJson`] if the form can hold only JSON.
     pub fn publish_as(
         &self,
         form: Form,
