@@ -1,5 +1,7 @@
 //! Integration tests of jetlane: every one against a real nats-server of its own, on a port of its own.
 
+#[path = "atomic.rs"]
+mod atomic;
 #[path = "auth.rs"]
 mod auth;
 #[path = "blocked.rs"]
@@ -54,6 +56,8 @@ mod parking;
 mod peers;
 #[path = "permissions.rs"]
 mod permissions;
+#[path = "publisher.rs"]
+mod publisher;
 #[path = "redrive.rs"]
 mod redrive;
 #[path = "rolling.rs"]

@@ -6,33 +6,10 @@ use jetlane_client::{AsSubject, Client, ConnectError, ConnectOptions, SubjectFil
 use jetlane_jetstream::{JetStream, Ticket};
 use parking_lot::Mutex;
 
+use crate::publish::Finish;
 use crate::subscribe::Running;
 use crate::topic::covers;
-use crate::{Envelope, EnvelopeError, Form, Subscribe, Topic};
-
-/// Why an event was not queued. Nothing of it was or will be sent.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum PublishError {
-    /// The envelope can not be sent. The caller's fault.
-    #[error(transparent)]
-    Envelope(#[from] EnvelopeError),
-    /// The layer below could not take it: see there.
-    #[error(transparent)]
-    JetStream(#[from] jetlane_jetstream::PublishError),
-}
-
-/// Why a batch was not queued to its end.
-#[derive(Debug, thiserror::Error)]
-#[error("event {} of the batch was not queued: {error}", tickets.len())]
-#[non_exhaustive]
-pub struct BatchError {
-    /// Of those that were queued: all before the one that failed.
-    pub tickets: Vec<Ticket>,
-    /// What was wrong with that one.
-    #[source]
-    pub error: PublishError,
-}
+use crate::{BatchError, Envelope, Form, PublishError, Subscribe, Topic};
 
 /// The event bus: one connection, publishing and subscribing. Cloning is cheap, and all clones are the same bus.
 ///
@@ -62,6 +39,8 @@ struct Inner {
     topics: Mutex<Vec<(SubjectFilter, String)>>,
     /// Those that were neither stopped nor closed.
     subscriptions: Mutex<Vec<Arc<Running>>>,
+    /// Those that may have something to publish, and some that have ended.
+    publishers: Mutex<Vec<Weak<dyn Finish>>>,
 }
 
 impl EventBus {
@@ -88,7 +67,12 @@ impl EventBus {
 
     /// A bus on a connection that is there already.
     pub fn on(js: JetStream) -> Self {
-        let inner = Inner { js, topics: Mutex::default(), subscriptions: Mutex::default() };
+        let inner = Inner {
+            js,
+            topics: Mutex::default(),
+            subscriptions: Mutex::default(),
+            publishers: Mutex::default(),
+        };
         Self { inner: Arc::new(inner) }
     }
 
@@ -137,7 +121,7 @@ impl EventBus {
     /// subscribes by jetlane recognises all forms. Forms other than [`Form::Header`] allocate.
     ///
     /// # Errors
-    /// [`PublishError`]; nothing is sent then. [`EnvelopeError::PayloadNotJson`] if the form can hold only JSON.
+    /// [`PublishError`]; nothing is sent then. [`crate::EnvelopeError::PayloadNotJson`] if the form can hold only JSON.
     pub fn publish_as(
         &self,
         form: Form,
@@ -198,6 +182,16 @@ impl EventBus {
 
     pub(crate) fn downgrade(&self) -> WeakBus {
         WeakBus { inner: Arc::downgrade(&self.inner) }
+    }
+
+    pub(crate) fn remember_publisher(&self, publisher: &Arc<dyn Finish>) {
+        let mut publishers = self.inner.publishers.lock();
+        publishers.retain(|known| known.strong_count() > 0);
+        publishers.push(Arc::downgrade(publisher));
+    }
+
+    pub(crate) fn publishers(&self) -> Vec<Arc<dyn Finish>> {
+        self.inner.publishers.lock().iter().filter_map(Weak::upgrade).collect()
     }
 
     pub(crate) fn subscriptions(&self) -> &Mutex<Vec<Arc<Running>>> {

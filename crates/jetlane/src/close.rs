@@ -16,7 +16,7 @@ const CONFIRM: Duration = Duration::from_millis(100);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the bus was closed with {returned} events returned unhandled, {stuck} handlers still running, \
-     {unacknowledged} publishes without an outcome and {unwritten} bytes unwritten{}",
+     {unpublished} events of publishers and {unacknowledged} publishes without an outcome and {unwritten} bytes unwritten{}",
     if self.unconfirmed { "; the server did not confirm the last acks" } else { "" }
 )]
 #[non_exhaustive]
@@ -26,7 +26,10 @@ pub struct CloseError {
     /// Lanes whose handler did not return, and **may still be running**. Their events were given back as well, before those
     /// behind them: they are delivered again, whatever comes of the handler.
     pub stuck: usize,
-    /// Publishes that had no outcome yet; their tickets end as `Unknown`.
+    /// Events that publishers ([`crate::Publisher`]) had accepted and that had no outcome yet. What of them was not sent ends as
+    /// [`crate::NotPublished::Closed`], and the rest as `Unknown`.
+    pub unpublished: usize,
+    /// Publishes that had no outcome yet, those of publishers among them; their tickets end as `Unknown`.
     pub unacknowledged: u32,
     /// Bytes of frames that were queued and never written.
     pub unwritten: usize,
@@ -36,8 +39,8 @@ pub struct CloseError {
 }
 
 impl EventBus {
-    /// Ends the bus: requests no more events, handles and settles those that are here, waits for the outcome of all
-    /// publishes, and closes the connection. All of it within `timeout`, and a few tenths of a second for what is cut short.
+    /// Ends the bus: requests no more events, handles and settles those that are here, lets publishers finish what they have accepted,
+    /// waits for the outcome of all publishes, and closes the connection. All of it within `timeout`, and a few tenths of a second for what is cut short.
     ///
     /// Handlers may publish until the last of them has ended. Returns `Ok` if nothing was left undone.
     ///
@@ -58,6 +61,11 @@ impl EventBus {
             let ended = running.drain(self.jetstream(), deadline);
             undone.returned += ended.returned;
             undone.stuck += ended.stuck;
+        }
+        let publishers = self.publishers();
+        publishers.iter().for_each(|publisher| publisher.close());
+        for publisher in &publishers {
+            undone.unpublished += publisher.finish(deadline);
         }
         while self.jetstream().pending_acks() > 0 && left() > Duration::ZERO {
             thread::park_timeout(LOOK.min(left()));

@@ -45,11 +45,12 @@ mod close;
 mod envelope;
 mod event_subject;
 mod letters;
+mod publish;
 mod subscribe;
 mod topic;
 mod verdict;
 
-pub use bus::{BatchError, EventBus, PublishError};
+pub use bus::EventBus;
 pub use bytes::Bytes;
 pub use bytestring::ByteString;
 pub use close::CloseError;
@@ -59,10 +60,15 @@ pub use jetlane_client as client;
 pub use jetlane_client::{ConnectError, ConnectOptions, Limits};
 pub use jetlane_jetstream as jetstream;
 pub use jetlane_jetstream::{
-    NotStored, Outcome, Rejection, Settlement, Storage, Stored, Ticket, Unknown,
+    AtomicError, AtomicTicket, BatchNotStored, NotStored, Outcome, Rejection, Settlement, Storage,
+    Stored, StoredBatch, Ticket, Unknown,
 };
 pub use jetlane_lanes as lanes;
 pub use letters::{Letter, LetterKind, Letters, LettersError, Pick, RedrivePlan, Redriven};
+pub use publish::{
+    BatchError, KeyOrder, NotPublished, Outcomes, PublishError, Published, Publisher,
+    PublisherBuilder, PublisherError, Rate,
+};
 pub use subscribe::{
     Backlog, BreakerState, CircuitBreaker, Counts, DeadLetters, Next, OrderBy, Parking, RawEvent,
     StalledEvent, StartAt, Subscribe, SubscribeError, Subscription, SubscriptionHealth,

@@ -9,7 +9,8 @@ use crate::consume::Consume;
 use crate::error::Names;
 use crate::publish::Publisher;
 use crate::{
-    ApiCall, ConsumerConfig, ConsumerInfo, PublishError, StreamConfig, StreamInfo, Ticket,
+    ApiCall, AtomicBatch, AtomicError, AtomicTicket, ConsumerConfig, ConsumerInfo, PublishError,
+    StreamConfig, StreamInfo, Ticket,
 };
 
 /// The times of a [`JetStream`].
@@ -105,6 +106,32 @@ impl JetStream {
         payload: impl AsRef<[u8]>,
     ) -> Result<Ticket, PublishError> {
         self.publisher.publish_with(&self.client, &subject, headers, payload.as_ref())
+    }
+
+    /// As [`JetStream::publish_with`], but does not wait.
+    ///
+    /// # Errors
+    /// [`PublishError`]; nothing is sent then.
+    #[inline]
+    pub fn try_publish_with(
+        &self,
+        subject: impl AsSubject,
+        headers: &impl HeaderBlock,
+        payload: impl AsRef<[u8]>,
+    ) -> Result<Ticket, PublishError> {
+        self.publisher.try_publish_with(&self.client, &subject, headers, payload.as_ref())
+    }
+
+    /// Queues a batch of messages that the stream stores all or not at all, one right behind the other; the ticket tells which.
+    /// It counts as one publish that waits for its ack. The server gives up a batch whose rest does not come within 10 s.
+    ///
+    /// All messages have to go to one stream that allows it ([`StreamConfig::allow_atomic`], server 2.12). (A stream in a cluster with
+    /// servers older than that, led by one of them, stores them one by one: servers of that age know no batches.)
+    ///
+    /// # Errors
+    /// [`AtomicError`]; nothing is sent then.
+    pub fn publish_atomic(&self, batch: &AtomicBatch) -> Result<AtomicTicket, AtomicError> {
+        self.publisher.publish_atomic(&self.client, batch)
     }
 
     /// How many publishes wait for their ack now.

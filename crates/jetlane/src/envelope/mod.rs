@@ -153,6 +153,16 @@ impl Envelope {
     pub fn payload(&self) -> &Bytes {
         &self.payload
     }
+
+    /// The aggregate id, to be kept.
+    pub(crate) fn key(&self) -> ByteString {
+        self.aggregate_id.clone()
+    }
+
+    /// The event id, to be kept.
+    pub(crate) fn id(&self) -> Option<ByteString> {
+        self.event_id.clone()
+    }
 }
 
 fn new_id() -> ByteString {

@@ -108,6 +108,7 @@ struct Declared {
     discard: Option<Discard>,
     num_replicas: Option<u32>,
     duplicate_window: Option<Duration>,
+    allow_atomic: Option<bool>,
 }
 
 impl<'a> Topic<'a> {
@@ -163,6 +164,12 @@ impl<'a> Topic<'a> {
     /// events are kept.
     pub fn duplicate_window(mut self, window: Duration) -> Self {
         self.declared.duplicate_window = Some(window);
+        self
+    }
+
+    /// Lets batches of events be stored all or not at all: see [`EventBus::publish_atomic`]. Default: not. Needs nats-server 2.12.
+    pub fn atomic(mut self) -> Self {
+        self.declared.allow_atomic = Some(true);
         self
     }
 
@@ -254,6 +261,7 @@ impl Declared {
         config.max_bytes = self.max_bytes.or(config.max_bytes);
         config.discard = self.discard.unwrap_or(config.discard);
         config.num_replicas = self.num_replicas.unwrap_or(config.num_replicas);
+        config.allow_atomic = self.allow_atomic.unwrap_or(config.allow_atomic);
         config.duplicate_window = self.duplicate_window.unwrap_or_else(|| {
             // The server refuses to remember ids for longer than it keeps their events.
             let longest = config.max_age;

@@ -91,6 +91,7 @@ fn changes(from: &StreamConfig, to: &StreamConfig, state: &StreamState) -> Vec<C
         .then(|| format!("those of {} events that are older", state.messages));
     compare("max_age", age(from.max_age), age(to.max_age), loses);
     compare("num_replicas", from.num_replicas.to_string(), to.num_replicas.to_string(), None);
+    compare("allow_atomic", from.allow_atomic.to_string(), to.allow_atomic.to_string(), None);
     let (window_from, window_to) = (from.duplicate_window, to.duplicate_window);
     compare("duplicate_window", format!("{window_from:?}"), format!("{window_to:?}"), None);
     changes

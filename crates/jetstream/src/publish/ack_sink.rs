@@ -43,7 +43,11 @@ impl Sink for AckSink {
             && let Some(outcome) = read(message)
         {
             // An ack that comes too late finds a newer epoch, and changes nothing.
-            let _ = self.completer.complete(token, outcome);
+            let _ = match outcome {
+                Ok(_) => self.completer.complete(token, outcome),
+                // Each message of an atomic batch is answered, and once one was refused those behind it are, too.
+                Err(_) => self.completer.complete_and_retire(token, outcome),
+            };
         }
     }
 

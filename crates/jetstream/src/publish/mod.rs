@@ -1,12 +1,14 @@
 //! Acknowledged publishing: every message claims a slot of the pending ring, and its ack finds that slot by index.
 
 mod ack_sink;
+mod atomic;
+mod batch;
 mod headers;
 mod outcome;
 mod ticket;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use jetlane_client::proto::{SubjectError, encode};
@@ -14,6 +16,8 @@ use jetlane_client::{AsSubject, Client, HeaderBlock, Inbox, SubmitError, Subscri
 use jetlane_ring::{Full, PendingRing, RingConfig};
 
 use ack_sink::{AckSink, patience};
+pub use atomic::{AtomicError, AtomicTicket, BatchNotStored, StoredBatch};
+pub use batch::AtomicBatch;
 pub use headers::{PublishHeaders, Rollup};
 pub use outcome::{NotStored, Outcome, Rejection, Stored, Unknown};
 pub use ticket::Ticket;
@@ -69,6 +73,9 @@ pub(crate) struct Publisher {
     /// No acks can come: the server does not permit the inbox.
     denied: Arc<AtomicBool>,
     patience: u32,
+    /// What the ids of atomic batches begin with. They are stored with the messages: nothing of the inbox may be in them.
+    batch_prefix: String,
+    batches: AtomicU64,
 }
 
 impl Publisher {
@@ -81,7 +88,9 @@ impl Publisher {
         let denied = Arc::<AtomicBool>::default();
         let sink = AckSink::new(inbox, Arc::clone(&ring), Arc::clone(&denied));
         client.subscription(&inbox.filter()).sink(sink)?.forget();
-        Ok(Self { ring, inbox, denied, patience: patience(timeout) })
+        let batch_prefix = random_id(client);
+        let batches = AtomicU64::new(0);
+        Ok(Self { ring, inbox, denied, patience: patience(timeout), batch_prefix, batches })
     }
 
     pub(crate) fn pending(&self) -> u32 {
@@ -128,13 +137,38 @@ impl Publisher {
     ) -> Result<Ticket, PublishError> {
         let subject = subject.as_subject()?.as_bytes();
         client.check_size(payload.len())?;
-        let submitted = client.try_submit(frame_len(subject.len() + payload.len()), |out| {
-            self.claim(out, &mut |out: &mut Vec<u8>, reply: &[u8]| {
-                encode::publish(out, subject, reply, payload);
-                Ok(())
-            })
-        });
-        submitted.map_err(|error| self.explain(client, error))
+        self.try_submit(client, subject.len() + payload.len(), |out, reply| {
+            encode::publish(out, subject, reply, payload);
+            Ok(())
+        })
+    }
+
+    #[inline]
+    pub(crate) fn try_publish_with(
+        &self,
+        client: &Client,
+        subject: &impl AsSubject,
+        headers: &impl HeaderBlock,
+        payload: &[u8],
+    ) -> Result<Ticket, PublishError> {
+        let subject = subject.as_subject()?.as_bytes();
+        let size = headers.encoded_len() + payload.len();
+        client.check_size(size)?;
+        self.try_submit(client, subject.len() + size, |out, reply| {
+            Ok(encode::publish_with_headers(out, subject, reply, headers, payload)?)
+        })
+    }
+
+    /// One claim for the whole batch: all its messages have the same reply subject.
+    pub(crate) fn publish_atomic(
+        &self,
+        client: &Client,
+        batch: &AtomicBatch,
+    ) -> Result<AtomicTicket, AtomicError> {
+        let id = format!("{}-{}", self.batch_prefix, self.batches.fetch_add(1, Relaxed));
+        let len = batch.check(client, &id)?;
+        let ticket = self.submit(client, len, |out, reply| batch.encode(out, reply, &id))?;
+        Ok(AtomicTicket::new(ticket, batch.len()))
     }
 
     /// Claims a slot and encodes under the outbox's lock: so when a connection is lost, every claim is either among
@@ -157,6 +191,17 @@ impl Publisher {
                 Err(error) => return Err(self.explain(client, error)),
             }
         }
+    }
+
+    #[inline]
+    fn try_submit(
+        &self,
+        client: &Client,
+        len: usize,
+        mut encode: impl FnMut(&mut Vec<u8>, &[u8]) -> Result<(), jetlane_client::PublishError>,
+    ) -> Result<Ticket, PublishError> {
+        let submitted = client.try_submit(frame_len(len), |out| self.claim(out, &mut encode));
+        submitted.map_err(|error| self.explain(client, error))
     }
 
     #[inline]
@@ -213,6 +258,12 @@ impl Publisher {
             _ => jetlane_client::PublishError::Closed.into(),
         }
     }
+}
+
+/// Twelve random digits.
+fn random_id(client: &Client) -> String {
+    let inbox = client.new_inbox();
+    inbox.rsplit('.').nth(1).unwrap_or_default().into()
 }
 
 /// About how long a frame with `len` bytes of subject, headers and payload is.

@@ -1,0 +1,58 @@
+//! Publishing beyond one event and its ticket: atomic batches, and publishers with outcomes in a row.
+
+mod atomic;
+mod builder;
+mod flight;
+mod keys;
+mod outcomes;
+mod published;
+mod publisher;
+mod rate;
+mod shared;
+mod worker;
+
+use jetlane_jetstream::{AtomicError, Ticket};
+
+use crate::EnvelopeError;
+
+pub use builder::{PublisherBuilder, PublisherError};
+pub use keys::KeyOrder;
+pub use outcomes::Outcomes;
+pub use published::{NotPublished, Published};
+pub use publisher::Publisher;
+pub use rate::Rate;
+pub(crate) use shared::Finish;
+
+/// Why an event was not queued. Nothing of it was or will be sent.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PublishError {
+    /// The envelope can not be sent. The caller's fault.
+    #[error(transparent)]
+    Envelope(#[from] EnvelopeError),
+    /// The layer below could not take it: see there.
+    #[error(transparent)]
+    JetStream(#[from] jetlane_jetstream::PublishError),
+    /// The events can not be sent as one atomic batch: see there.
+    #[error(transparent)]
+    Atomic(AtomicError),
+    /// As many events as [`PublisherBuilder::most`] have no outcome yet, or one that nobody has taken, and stayed so for
+    /// `Limits::publish_wait` (with [`Publisher::try_publish`], and in callbacks: do so now). Whoever takes them is too slow, or the server is.
+    #[error("{most} events have no outcome yet, or one that nobody has taken, the limit (most)")]
+    Outcomes {
+        /// The limit.
+        most: usize,
+    },
+}
+
+/// Why a batch was not queued to its end.
+#[derive(Debug, thiserror::Error)]
+#[error("event {} of the batch was not queued: {error}", tickets.len())]
+#[non_exhaustive]
+pub struct BatchError {
+    /// Of those that were queued: all before the one that failed.
+    pub tickets: Vec<Ticket>,
+    /// What was wrong with that one.
+    #[source]
+    pub error: PublishError,
+}
