@@ -61,6 +61,8 @@ pub use jetlane_jetstream::{
     NotStored, Outcome, Rejection, Settlement, Storage, Stored, Ticket, Unknown,
 };
 pub use jetlane_lanes as lanes;
+#[cfg(feature = "memory")]
+pub use jetlane_memory as memory;
 pub use subscribe::{Counts, DeadLetters, RawEvent, Subscribe, SubscribeError, Subscription};
 pub use topic::{Change, Ensured, Plan, Step, Strategy, Topic, TopicError};
 pub use verdict::{IntoVerdict, Verdict};
