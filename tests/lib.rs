@@ -1,6 +1,7 @@
 //! Shared pieces of the integration tests.
 
 pub mod accounts;
+pub mod place;
 pub mod stream;
 
 use std::time::{Duration, Instant};

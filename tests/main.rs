@@ -4,6 +4,8 @@
 mod auth;
 #[path = "bus.rs"]
 mod bus;
+#[path = "conformance.rs"]
+mod conformance;
 #[path = "connecting.rs"]
 mod connecting;
 #[path = "consume.rs"]

@@ -18,13 +18,12 @@ const MAX_ACK_PENDING: i64 = 1000;
 /// How long a consumer without a durable name lives without anybody who asks it for something.
 const EPHEMERAL: i64 = 5_000_000_000;
 
-const UNSUPPORTED: [&str; 10] = [
+const UNSUPPORTED: [&str; 9] = [
     "deliver_subject",
     "deliver_group",
     "idle_heartbeat",
     "flow_control",
     "rate_limit_bps",
-    "sample_freq",
     "direct",
     "priority_groups",
     "priority_policy",
@@ -83,6 +82,9 @@ pub(crate) struct ConsumerConfig {
     #[serde(skip_serializing_if = "is_default", deserialize_with = "or_default")]
     pub(crate) filter_subjects: Vec<String>,
     pub(crate) replay_policy: String,
+    /// Kept and given back; no samples are taken.
+    #[serde(skip_serializing_if = "is_default")]
+    sample_freq: String,
     #[serde(skip_serializing_if = "is_default")]
     pub(crate) max_waiting: i64,
     #[serde(skip_serializing_if = "is_default")]

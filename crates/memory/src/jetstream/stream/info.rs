@@ -40,7 +40,9 @@ impl Stream {
         };
         if ask.deleted_details {
             let deleted: Vec<u64> = self.store.deleted().take(MOST_DETAILS).collect();
-            state.insert("deleted".into(), deleted.into());
+            if !deleted.is_empty() {
+                state.insert("deleted".into(), deleted.into());
+            }
         }
         if let Ok(filter) = SubjectFilter::new(&ask.subjects_filter) {
             let subjects = self.store.subjects(&filter);
