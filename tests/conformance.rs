@@ -85,4 +85,16 @@ behaviours! {
         queue_groups_share,
         large_messages_pass_whole,
         messages_of_all_sizes_pass_a_queue_in_order_and_can_be_kept;
+    delivery:
+        a_consumer_begins_where_it_is_told,
+        what_a_dead_client_held_comes_again_in_order_before_what_is_new,
+        no_more_is_delivered_than_may_wait_for_an_ack,
+        a_paused_consumer_delivers_nothing,
+        those_who_pull_are_told_how_it_ended,
+        too_many_who_wait_are_refused_and_all_learn_of_the_end,
+        a_consumer_that_nobody_asks_is_deleted;
+    retention:
+        limits_keep_the_new_or_the_old,
+        what_is_too_old_goes,
+        what_is_acknowledged_leaves_a_queue;
 }

@@ -16,6 +16,10 @@ mod core_nats;
 mod cuts;
 #[path = "dead_letters.rs"]
 mod dead_letters;
+#[path = "delivery.rs"]
+mod delivery;
+#[path = "differential.rs"]
+mod differential;
 #[path = "endings.rs"]
 mod endings;
 #[path = "executors.rs"]
@@ -28,6 +32,8 @@ mod features;
 mod gaps;
 #[path = "hostile.rs"]
 mod hostile;
+#[path = "in_memory.rs"]
+mod in_memory;
 #[path = "injection.rs"]
 mod injection;
 #[path = "inline.rs"]
@@ -48,6 +54,8 @@ mod moving;
 mod peers;
 #[path = "permissions.rs"]
 mod permissions;
+#[path = "retention.rs"]
+mod retention;
 #[path = "rolling.rs"]
 mod rolling;
 #[cfg(target_os = "linux")]

@@ -38,6 +38,14 @@ impl Place {
 }
 
 impl Started {
+    /// The port it listens on, of the loopback interface.
+    pub fn port(&self) -> u16 {
+        match self {
+            Self::Real(server) => server.port(),
+            Self::Memory(server) => server.address().port(),
+        }
+    }
+
     /// Where to connect to.
     pub fn url(&self) -> String {
         match self {

@@ -18,12 +18,18 @@ const CHUNK: usize = 64 * 1024;
 pub(crate) fn serve(hub: &Hub, socket: &TcpStream) -> io::Result<()> {
     // Without it an answer may wait for the ack of the one before.
     socket.set_nodelay(true)?;
-    let outgoing = Arc::new(Outgoing::default());
+    let outgoing = Arc::new(Outgoing::new(socket.try_clone()?));
     let Some(id) = hub.lock().join(Arc::clone(&outgoing)) else { return Ok(()) };
+    let served = talk(hub, id, socket, &outgoing);
+    hub.lock().forget(id);
+    served
+}
+
+fn talk(hub: &Hub, id: ClientId, socket: &TcpStream, outgoing: &Outgoing) -> io::Result<()> {
     outgoing.push(&[greeting(socket, id)?.as_bytes()]);
     thread::scope(|scope| {
         let writer = thread::Builder::new().name("jetlane-memory-write".into());
-        let writing = writer.spawn_scoped(scope, || outgoing.write_to(socket));
+        let writing = writer.spawn_scoped(scope, || outgoing.write());
         if writing.is_ok()
             && let Err(nonsense) = listen(hub, id, socket)
         {

@@ -1,4 +1,4 @@
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -28,6 +28,8 @@ pub(crate) struct State {
     pub(crate) wakes_at: Option<Instant>,
     pub(crate) is_over: bool,
     last_client: u64,
+    /// All that have not ended, also those that are not listened to any more.
+    connections: HashMap<ClientId, Arc<Outgoing>>,
 }
 
 impl Hub {
@@ -74,18 +76,25 @@ impl State {
         }
         self.last_client += 1;
         let id = ClientId(self.last_client);
+        self.connections.insert(id, Arc::clone(&outgoing));
         self.routes.join(id, outgoing);
         Some(id)
     }
 
+    /// The client is not listened to any more. What it is still to be told is written.
     pub(crate) fn leave(&mut self, id: ClientId) {
         self.routes.leave(id);
     }
 
-    /// Ends all connections.
+    /// The connection has ended.
+    pub(crate) fn forget(&mut self, id: ClientId) {
+        self.connections.remove(&id);
+    }
+
+    /// Ends all connections at once.
     pub(crate) fn end(&mut self) {
         self.is_over = true;
-        self.routes.end_all();
+        self.connections.values().for_each(|connection| connection.cut());
     }
 
     /// What is said about the connection itself.

@@ -1,5 +1,5 @@
 use std::io::Write as _;
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 
 use parking_lot::{Condvar, Mutex};
 
@@ -7,8 +7,9 @@ use parking_lot::{Condvar, Mutex};
 const MOST_PENDING: usize = 64 * 1024 * 1024;
 
 /// What is to be written to a client, by a thread of its own: who has something to say never waits for it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Outgoing {
+    socket: TcpStream,
     pending: Mutex<Pending>,
     changed: Condvar,
 }
@@ -20,6 +21,10 @@ struct Pending {
 }
 
 impl Outgoing {
+    pub(crate) fn new(socket: TcpStream) -> Self {
+        Self { socket, pending: Mutex::default(), changed: Condvar::default() }
+    }
+
     /// Queues bytes. After the end they go nowhere.
     pub(crate) fn push(&self, parts: &[&[u8]]) {
         let mut pending = self.pending.lock();
@@ -27,11 +32,18 @@ impl Outgoing {
             return;
         }
         parts.iter().for_each(|part| pending.bytes.extend_from_slice(part));
-        if pending.bytes.len() > MOST_PENDING {
-            pending.bytes.clear();
-            pending.ended = true;
-        }
+        let is_too_slow = pending.bytes.len() > MOST_PENDING;
+        drop(pending);
         self.changed.notify_one();
+        if is_too_slow {
+            self.cut();
+        }
+    }
+
+    /// Ends the connection, whatever was still to be written.
+    pub(crate) fn cut(&self) {
+        self.end();
+        let _ = self.socket.shutdown(Shutdown::Both);
     }
 
     /// Nothing more comes. What is queued is still written.
@@ -41,7 +53,8 @@ impl Outgoing {
     }
 
     /// Writes what comes, until the end, or until it can not be written.
-    pub(crate) fn write_to(&self, mut socket: &TcpStream) {
+    pub(crate) fn write(&self) {
+        let mut socket = &self.socket;
         let mut bytes = Vec::new();
         loop {
             {
@@ -56,7 +69,6 @@ impl Outgoing {
             }
             bytes.clear();
         }
-        self.end();
-        let _ = socket.shutdown(std::net::Shutdown::Both);
+        self.cut();
     }
 }

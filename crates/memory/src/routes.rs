@@ -90,11 +90,6 @@ impl Routes {
         }
     }
 
-    /// Ends all connections.
-    pub(crate) fn end_all(&self) {
-        self.clients.values().for_each(|client| client.outgoing.end());
-    }
-
     pub(crate) fn set_options(&mut self, id: ClientId, options: ClientOptions) {
         if let Some(client) = self.clients.get_mut(&id) {
             client.options = options;

@@ -47,6 +47,19 @@ pub(super) fn nanos(value: i64) -> Option<Duration> {
     limit(value).map(Duration::from_nanos)
 }
 
+/// A duration as Go writes it, such as `1m0s`.
+pub(super) fn go_text(duration: Duration) -> String {
+    let minutes = duration.as_secs() / 60;
+    let rest = duration - Duration::from_secs(minutes * 60);
+    // Go and Rust write what is shorter than a minute alike, but for nothing.
+    let rest = if rest.is_zero() { "0s".into() } else { format!("{rest:?}") };
+    match (minutes / 60, minutes % 60) {
+        (0, 0) => rest,
+        (0, minutes) => format!("{minutes}m{rest}"),
+        (hours, minutes) => format!("{hours}h{minutes}m{rest}"),
+    }
+}
+
 pub(super) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }

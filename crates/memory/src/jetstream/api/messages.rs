@@ -37,10 +37,9 @@ impl JetStream {
             "seq": sequence,
             "time": stored.time.text(),
         });
-        let parts = [("hdrs", stored.content.headers()), ("data", stored.content.payload())];
-        let wanted =
-            |&(name, part): &(&str, &[u8])| !part.is_empty() && !(ask.no_hdr && name == "hdrs");
-        for (name, part) in parts.into_iter().filter(wanted) {
+        let headers = if ask.no_hdr { &[][..] } else { stored.content.headers() };
+        let parts = [("hdrs", headers), ("data", stored.content.payload())];
+        for (name, part) in parts.into_iter().filter(|(_, part)| !part.is_empty()) {
             message[name] = BASE64.encode(part).into();
         }
         Ok(fields(json!({ "message": message })))

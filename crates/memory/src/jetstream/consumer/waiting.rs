@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::pull::{Pull, PullRequest};
 use super::{Consumer, Turn};
 use crate::content::Content;
-use crate::jetstream::fields::{limit, nanos};
+use crate::jetstream::fields::{go_text, limit, nanos};
 use crate::routes::Routes;
 
 impl Consumer {
@@ -59,8 +59,8 @@ impl Consumer {
             return Err(format!("409 Exceeded MaxRequestBatch of {}", config.max_batch));
         }
         if beyond(request.expires, config.max_expires) {
-            let most = nanos(config.max_expires).unwrap_or_default();
-            return Err(format!("409 Exceeded MaxRequestExpires of {most:?}"));
+            let most = go_text(nanos(config.max_expires).unwrap_or_default());
+            return Err(format!("409 Exceeded MaxRequestExpires of {most}"));
         }
         if beyond(request.max_bytes, config.max_bytes) {
             return Err(format!("409 Exceeded MaxRequestMaxBytes of {}", config.max_bytes));
