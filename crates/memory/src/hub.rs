@@ -88,6 +88,7 @@ impl State {
 
     /// The connection has ended.
     pub(crate) fn forget(&mut self, id: ClientId) {
+        self.leave(id);
         self.connections.remove(&id);
     }
 
