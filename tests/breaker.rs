@@ -9,8 +9,8 @@ use std::time::Duration;
 use jetlane::{
     BreakerState, CircuitBreaker, DeadLetters, Envelope, EventBus, Strategy, Subscription,
 };
-use jetlane_testkit::Server;
 use jetlane_tests::parked::Log;
+use jetlane_tests::place::Place;
 use jetlane_tests::{DEADLINE, eventually};
 
 fn start(bus: &EventBus, log: &Log, calls: &Arc<AtomicU64>, pause: Duration) -> Subscription {
@@ -37,9 +37,10 @@ fn is_paused(bus: &EventBus) -> bool {
     bus.jetstream().consumer_info("order_ALL", "s").wait().unwrap().paused
 }
 
-#[test]
-fn while_nothing_works_nothing_is_tried_and_afterwards_all_is_handled_in_order() {
-    let server = Server::start().unwrap();
+pub(crate) fn while_nothing_works_nothing_is_tried_and_afterwards_all_is_handled_in_order(
+    place: Place,
+) {
+    let server = place.start();
     let bus = EventBus::connect(&server.url()).unwrap();
     for topic in ["order.>", "dead.>"] {
         bus.topic(topic).ensure(Strategy::CreateOnly).unwrap();
@@ -76,9 +77,8 @@ fn while_nothing_works_nothing_is_tried_and_afterwards_all_is_handled_in_order()
     bus.close(DEADLINE).unwrap();
 }
 
-#[test]
-fn another_process_gets_nothing_while_the_circuit_is_open() {
-    let server = Server::start().unwrap();
+pub(crate) fn another_process_gets_nothing_while_the_circuit_is_open(place: Place) {
+    let server = place.start();
     let bus = EventBus::connect(&server.url()).unwrap();
     for topic in ["order.>", "dead.>"] {
         bus.topic(topic).ensure(Strategy::CreateOnly).unwrap();

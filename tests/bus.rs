@@ -13,11 +13,20 @@ use jetlane::{
     Verdict,
 };
 use jetlane_testkit::Server;
+use jetlane_tests::place::{Place, Started};
 use jetlane_tests::{DEADLINE, eventually};
 
 /// A server, and a bus on it whose topic `order.>` is ensured.
 fn with_topic() -> (Server, EventBus) {
     let server = Server::start().unwrap();
+    let bus = EventBus::connect(&server.url()).unwrap();
+    bus.topic("order.>").ensure(Strategy::CreateOnly).unwrap();
+    (server, bus)
+}
+
+/// The same on a server of this kind.
+fn with_topic_at(place: Place) -> (Started, EventBus) {
+    let server = place.start();
     let bus = EventBus::connect(&server.url()).unwrap();
     bus.topic("order.>").ensure(Strategy::CreateOnly).unwrap();
     (server, bus)
@@ -62,9 +71,8 @@ fn await_delivered(bus: &EventBus, name: &str, count: u64) {
     });
 }
 
-#[test]
-fn an_envelope_arrives_as_it_was_published() {
-    let (_server, bus) = with_topic();
+pub(crate) fn an_envelope_arrives_as_it_was_published(place: Place) {
+    let (_server, bus) = with_topic_at(place);
     let (seen, events) = mpsc::channel();
     let handler = move |event: &Envelope| seen.send(event.clone()).unwrap();
     bus.subscribe("all").on("order.>", handler).start().unwrap();
@@ -81,9 +89,8 @@ fn an_envelope_arrives_as_it_was_published() {
     assert!(events.try_recv().is_err());
 }
 
-#[test]
-fn two_handlers_on_one_consumer_are_chosen_by_the_subject_of_the_message() {
-    let (_server, bus) = with_topic();
+pub(crate) fn two_handlers_on_one_consumer_are_chosen_by_the_subject_of_the_message(place: Place) {
+    let (_server, bus) = with_topic_at(place);
     let (seen, events) = mpsc::channel();
     let note = |who: &'static str| {
         let seen = seen.clone();
@@ -110,11 +117,10 @@ fn two_handlers_on_one_consumer_are_chosen_by_the_subject_of_the_message() {
 }
 
 /// 1000 aggregates with 200 events each, handlers that take their time at random, four lanes: not one inversion.
-#[test]
-fn events_of_one_aggregate_are_handled_in_order() {
+pub(crate) fn events_of_one_aggregate_are_handled_in_order(place: Place) {
     const KEYS: u64 = 1000;
     const EVENTS: u64 = 200;
-    let (_server, bus) = with_topic();
+    let (_server, bus) = with_topic_at(place);
     let last: Arc<Vec<AtomicU64>> = Arc::new((0..KEYS).map(|_| AtomicU64::new(0)).collect());
     let inversions = Arc::new(AtomicU64::new(0));
     let busy: Arc<Vec<AtomicU64>> = Arc::new((0..KEYS).map(|_| AtomicU64::new(0)).collect());
@@ -160,10 +166,9 @@ fn events_of_one_aggregate_are_handled_in_order() {
     bus.close(DEADLINE).unwrap();
 }
 
-#[test]
-fn a_failing_event_holds_up_its_own_aggregate_only() {
+pub(crate) fn a_failing_event_holds_up_its_own_aggregate_only(place: Place) {
     for settlement in [Settlement::Each, Settlement::Watermark] {
-        let (_server, bus) = with_topic();
+        let (_server, bus) = with_topic_at(place);
         let (seen, events) = mpsc::channel();
         let healed = Arc::new(AtomicU64::new(0));
         let handler = {
@@ -202,9 +207,8 @@ fn a_failing_event_holds_up_its_own_aggregate_only() {
     }
 }
 
-#[test]
-fn a_panicking_handler_is_tried_again_and_takes_nothing_with_it() {
-    let (_server, bus) = with_topic();
+pub(crate) fn a_panicking_handler_is_tried_again_and_takes_nothing_with_it(place: Place) {
+    let (_server, bus) = with_topic_at(place);
     let (seen, events) = mpsc::channel();
     let attempts = AtomicU64::new(0);
     let handler = move |event: &Envelope| {
@@ -224,9 +228,8 @@ fn a_panicking_handler_is_tried_again_and_takes_nothing_with_it() {
     bus.close(DEADLINE).unwrap();
 }
 
-#[test]
-fn what_can_never_be_handled_is_given_up_and_said() {
-    let (_server, bus) = with_topic();
+pub(crate) fn what_can_never_be_handled_is_given_up_and_said(place: Place) {
+    let (_server, bus) = with_topic_at(place);
     let mut advisories =
         bus.client().subscribe("$JS.EVENT.ADVISORY.CONSUMER.MSG_TERMINATED.order_ALL.r").unwrap();
     let reject = |_: &Envelope| Verdict::Reject { reason: "no such\r\norder".into() };
@@ -248,9 +251,8 @@ fn what_can_never_be_handled_is_given_up_and_said() {
     assert_eq!(subscription.counts().rejected, 2);
 }
 
-#[test]
-fn raw_messages_are_in_order_by_what_is_asked_for() {
-    let (_server, bus) = with_topic();
+pub(crate) fn raw_messages_are_in_order_by_what_is_asked_for(place: Place) {
+    let (_server, bus) = with_topic_at(place);
     for n in 0..3000 {
         bus.publish_raw(format!("order.{}.{}", n % 7, n % 2), "x").unwrap().wait().unwrap();
     }
@@ -279,10 +281,9 @@ fn raw_messages_are_in_order_by_what_is_asked_for() {
 }
 
 /// What has no key goes round the lanes: three events are at work at once, whatever their subject.
-#[test]
-fn events_without_a_key_are_handled_side_by_side() {
+pub(crate) fn events_without_a_key_are_handled_side_by_side(place: Place) {
     for order in [OrderBy::Aggregate, OrderBy::Token(9), OrderBy::Nothing] {
-        let (_server, bus) = with_topic();
+        let (_server, bus) = with_topic_at(place);
         let together = Arc::new(std::sync::Barrier::new(3));
         let handler = move |_: &jetlane::RawEvent<'_>| {
             together.wait();
@@ -297,9 +298,8 @@ fn events_without_a_key_are_handled_side_by_side() {
 }
 
 /// Several handlers by type and one for the rest, on one topic; what is nobody's is done.
-#[test]
-fn an_event_goes_to_the_handler_of_its_type() {
-    let (_server, bus) = with_topic();
+pub(crate) fn an_event_goes_to_the_handler_of_its_type(place: Place) {
+    let (_server, bus) = with_topic_at(place);
     let (seen, events) = mpsc::channel();
     let note = |who: &'static str| {
         let seen = seen.clone();
@@ -326,9 +326,8 @@ fn an_event_goes_to_the_handler_of_its_type() {
     assert_eq!(events.try_iter().count(), 2);
 }
 
-#[test]
-fn what_runs_around_handlers_sees_the_event_and_the_verdict() {
-    let (_server, bus) = with_topic();
+pub(crate) fn what_runs_around_handlers_sees_the_event_and_the_verdict(place: Place) {
+    let (_server, bus) = with_topic_at(place);
     let (seen, events) = mpsc::channel();
     let note = {
         let seen = seen.clone();
@@ -362,9 +361,8 @@ fn what_runs_around_handlers_sees_the_event_and_the_verdict() {
 }
 
 /// Where a new subscription begins, on four events of two subjects.
-#[test]
-fn a_new_subscription_begins_where_it_is_told() {
-    let (_server, bus) = with_topic();
+pub(crate) fn a_new_subscription_begins_where_it_is_told(place: Place) {
+    let (_server, bus) = with_topic_at(place);
     publish(&bus, "order.x", "a", ["1".to_string(), "2".to_string()]);
     publish(&bus, "order.y", "a", ["3".to_string()]);
     let third = bus.jetstream().get_message("order_ALL", jetlane::jetstream::Get::Sequence(3));
@@ -389,9 +387,8 @@ fn a_new_subscription_begins_where_it_is_told() {
     }
 }
 
-#[test]
-fn an_event_is_acknowledged_while_the_next_one_is_handled() {
-    let (_server, bus) = with_topic();
+pub(crate) fn an_event_is_acknowledged_while_the_next_one_is_handled(place: Place) {
+    let (_server, bus) = with_topic_at(place);
     let (go, gate) = mpsc::channel::<()>();
     let gate = Mutex::new(gate);
     let handler = move |event: &Envelope| {
@@ -411,10 +408,9 @@ fn an_event_is_acknowledged_while_the_next_one_is_handled() {
 }
 
 /// The window is smaller than what a lane finishes before it gives back the room for it.
-#[test]
-fn a_small_window_leaves_out_nothing() {
+pub(crate) fn a_small_window_leaves_out_nothing(place: Place) {
     const EVENTS: u64 = 3000;
-    let server = Server::start().unwrap();
+    let server = place.start();
     let limits = Limits { consumer_messages: 10, ..Limits::default() };
     let options = ConnectOptions::new().limits(limits);
     let bus = EventBus::connect_with(&server.url(), options).unwrap();
@@ -434,9 +430,8 @@ fn a_small_window_leaves_out_nothing() {
     assert_eq!(bus.close(DEADLINE), Ok(()));
 }
 
-#[test]
-fn close_handles_and_settles_what_is_in_flight() {
-    let (server, bus) = with_topic();
+pub(crate) fn close_handles_and_settles_what_is_in_flight(place: Place) {
+    let (server, bus) = with_topic_at(place);
     let (go, gate) = mpsc::channel::<()>();
     let gate = Mutex::new(gate);
     let handler = move |event: &Envelope| {
@@ -472,9 +467,8 @@ fn close_handles_and_settles_what_is_in_flight() {
     });
 }
 
-#[test]
-fn a_close_that_runs_out_of_time_says_what_it_left() {
-    let (server, bus) = with_topic();
+pub(crate) fn a_close_that_runs_out_of_time_says_what_it_left(place: Place) {
+    let (server, bus) = with_topic_at(place);
     let (go, gate) = mpsc::channel::<()>();
     let gate = Mutex::new(gate);
     let handler = move |_: &Envelope| {
@@ -506,9 +500,8 @@ fn a_close_that_runs_out_of_time_says_what_it_left() {
 }
 
 /// A lane that has put an event off begins others, and the one put off is still given back.
-#[test]
-fn what_waits_for_a_retry_is_given_back_in_order_too() {
-    let (_server, bus) = with_topic();
+pub(crate) fn what_waits_for_a_retry_is_given_back_in_order_too(place: Place) {
+    let (_server, bus) = with_topic_at(place);
     let never = Duration::from_secs(600);
     let fail = |_: &Envelope| Err::<(), _>("not now");
     let subscribe = || bus.subscribe("r").lanes(lanes(1)).retry(never, never);
@@ -543,9 +536,8 @@ fn a_close_without_the_servers_word_says_so() {
     server.resume();
 }
 
-#[test]
-fn a_subscription_does_not_keep_its_bus_alive() {
-    let (server, bus) = with_topic();
+pub(crate) fn a_subscription_does_not_keep_its_bus_alive(place: Place) {
+    let (server, bus) = with_topic_at(place);
     let (seen, events) = mpsc::channel();
     let handler = move |event: &Envelope| seen.send(text(event)).unwrap();
     let subscription = bus.subscribe("d").on("order.x", handler).start().unwrap();
@@ -563,9 +555,8 @@ fn a_subscription_does_not_keep_its_bus_alive() {
     });
 }
 
-#[test]
-fn a_stopped_subscription_goes_on_where_it_was() {
-    let (_server, bus) = with_topic();
+pub(crate) fn a_stopped_subscription_goes_on_where_it_was(place: Place) {
+    let (_server, bus) = with_topic_at(place);
     let (seen, events) = mpsc::channel();
     let subscribe = || {
         let seen = seen.clone();
@@ -613,10 +604,9 @@ fn handling_goes_on_in_order_after_the_server_was_killed() {
 }
 
 /// The first process dies with events that it has not handled; the next is there long before the server gives them up.
-#[test]
-fn the_events_of_a_dead_process_come_before_newer_ones() {
+pub(crate) fn the_events_of_a_dead_process_come_before_newer_ones(place: Place) {
     for settlement in [Settlement::Each, Settlement::Watermark] {
-        let (server, first) = with_topic();
+        let (server, first) = with_topic_at(place);
         let (go, gate) = mpsc::channel::<()>();
         let gate = Mutex::new(gate);
         let subscribe = |bus: &EventBus| {
@@ -645,9 +635,8 @@ fn the_events_of_a_dead_process_come_before_newer_ones() {
 }
 
 /// What one process holds keeps another from nothing if they share the name.
-#[test]
-fn processes_that_share_a_name_do_not_wait_for_each_other() {
-    let (server, first) = with_topic();
+pub(crate) fn processes_that_share_a_name_do_not_wait_for_each_other(place: Place) {
+    let (server, first) = with_topic_at(place);
     let second = EventBus::connect(&server.url()).unwrap();
     let (go, gate) = mpsc::channel::<()>();
     let gate = Mutex::new(gate);
@@ -675,9 +664,8 @@ fn processes_that_share_a_name_do_not_wait_for_each_other() {
     second.close(DEADLINE).unwrap();
 }
 
-#[test]
-fn topics_are_ensured_as_the_strategy_says() {
-    let (_server, bus) = with_topic();
+pub(crate) fn topics_are_ensured_as_the_strategy_says(place: Place) {
+    let (_server, bus) = with_topic_at(place);
     let topic = || bus.topic("order.>").retain(Duration::from_secs(60));
     let kept = topic().ensure(Strategy::CreateOnly).unwrap();
     assert_eq!(kept.plan.unwrap().changes[0].setting, "max_age", "it is told");
@@ -699,9 +687,10 @@ fn topics_are_ensured_as_the_strategy_says() {
     assert!(matches!(bad, TopicError::Subject(_)), "{bad}");
 }
 
-#[test]
-fn a_plan_says_what_would_change_and_what_would_be_lost_before_anything_is_done() {
-    let (_server, bus) = with_topic();
+pub(crate) fn a_plan_says_what_would_change_and_what_would_be_lost_before_anything_is_done(
+    place: Place,
+) {
+    let (_server, bus) = with_topic_at(place);
     let names = |bus: &EventBus| {
         bus.jetstream().stream_names("other").wait().unwrap().streams.unwrap_or_default()
     };
@@ -726,9 +715,8 @@ fn a_plan_says_what_would_change_and_what_would_be_lost_before_anything_is_done(
     assert!(after.warnings[0].contains("15 of at most 15 events"), "{after}");
 }
 
-#[test]
-fn a_batch_is_stored_in_order_and_up_to_what_is_wrong() {
-    let (_server, bus) = with_topic();
+pub(crate) fn a_batch_is_stored_in_order_and_up_to_what_is_wrong(place: Place) {
+    let (_server, bus) = with_topic_at(place);
     let event = |n: usize| Envelope::new("a", "Tested", n.to_string());
     let tickets = bus.publish_batch("order.x", (0..100).map(event)).unwrap();
     let stored = tickets.into_iter().map(|ticket| ticket.wait().unwrap().sequence);
@@ -772,9 +760,8 @@ fn handlers_may_be_futures_that_wait_for_others() {
     bus.close(DEADLINE).unwrap();
 }
 
-#[test]
-fn a_stream_that_others_make_is_checked_or_trusted() {
-    let (_server, bus) = with_topic();
+pub(crate) fn a_stream_that_others_make_is_checked_or_trusted(place: Place) {
+    let (_server, bus) = with_topic_at(place);
     let check = |topic: Topic<'_>| topic.ensure(Strategy::ValidateOnly);
     assert_eq!(check(bus.topic("order.>")).unwrap().plan.unwrap().step, Step::Keep);
     let error = check(bus.topic("order.>").replicas(3)).unwrap_err();
@@ -798,9 +785,8 @@ fn a_stream_that_others_make_is_checked_or_trusted() {
     assert!(matches!(bad, TopicError::Api(_)), "{bad}");
 }
 
-#[test]
-fn each_way_not_to_subscribe_or_publish_has_its_own_error() {
-    let (_server, bus) = with_topic();
+pub(crate) fn each_way_not_to_subscribe_or_publish_has_its_own_error(place: Place) {
+    let (_server, bus) = with_topic_at(place);
     bus.topic("audit").ensure(Strategy::CreateOnly).unwrap();
     let nothing = |_: &Envelope| {};
     let start = |topics: &[&str], name: &str| {
@@ -832,9 +818,8 @@ fn each_way_not_to_subscribe_or_publish_has_its_own_error() {
     assert!(nowhere.to_string().contains("create a stream"), "{nowhere}");
 }
 
-#[test]
-fn an_update_changes_nothing_but_what_is_declared() {
-    let server = Server::start().unwrap();
+pub(crate) fn an_update_changes_nothing_but_what_is_declared(place: Place) {
+    let server = place.start();
     let bus = EventBus::connect(&server.url()).unwrap();
     let first = bus
         .topic("pay.>")
@@ -863,9 +848,8 @@ fn an_update_changes_nothing_but_what_is_declared() {
     assert_eq!(fourth.config.duplicate_window, Duration::from_secs(10));
 }
 
-#[test]
-fn a_consumer_that_is_there_goes_on_where_it_is() {
-    let (_server, bus) = with_topic();
+pub(crate) fn a_consumer_that_is_there_goes_on_where_it_is(place: Place) {
+    let (_server, bus) = with_topic_at(place);
     publish(&bus, "order.x", "a", (1..=3).map(|n| n.to_string()));
     let mut config = ConsumerConfig::durable("k")
         .filter("order.x")
@@ -899,10 +883,9 @@ fn a_consumer_that_is_there_goes_on_where_it_is() {
 }
 
 /// One aggregate, published in all forms in turn, and by somebody who knows no headers: handled in order.
-#[test]
-fn envelopes_of_all_forms_share_a_stream_in_order() {
+pub(crate) fn envelopes_of_all_forms_share_a_stream_in_order(place: Place) {
     const ROUNDS: u64 = 100;
-    let (_server, bus) = with_topic();
+    let (_server, bus) = with_topic_at(place);
     let (seen, events) = mpsc::channel();
     let handler = move |event: &Envelope| {
         assert_eq!((event.aggregate_id(), event.event_type()), ("order-42", "Counted"));

@@ -13,16 +13,16 @@ use jetlane_jetstream::{
     StreamConfig, Taker,
 };
 use jetlane_testkit::{Cluster, End, Proxy, Server};
+use jetlane_tests::place::Place;
 use jetlane_tests::stream::{
     all_acknowledged, handle_in_order, impatient_consumer, jetstream, publish_more,
-    publish_numbers, with_stream,
+    publish_numbers, with_stream, with_stream_at,
 };
 use jetlane_tests::{DEADLINE, eventually};
 
-#[test]
-fn all_messages_are_consumed_in_order_under_each_settlement() {
+pub(crate) fn all_messages_are_consumed_in_order_under_each_settlement(place: Place) {
     const COUNT: u64 = 20_000;
-    let (_server, js) = with_stream();
+    let (_server, js) = with_stream_at(place);
     publish_numbers(&js, COUNT);
     for (name, policy) in
         [("each", AckPolicy::Explicit), ("mark", AckPolicy::All), ("none", AckPolicy::None)]
@@ -45,10 +45,11 @@ fn all_messages_are_consumed_in_order_under_each_settlement() {
     }
 }
 
-#[test]
-fn what_is_given_back_or_dropped_comes_again_and_what_is_terminated_does_not() {
+pub(crate) fn what_is_given_back_or_dropped_comes_again_and_what_is_terminated_does_not(
+    place: Place,
+) {
     for policy in [AckPolicy::Explicit, AckPolicy::All] {
-        let (_server, js) = with_stream();
+        let (_server, js) = with_stream_at(place);
         publish_numbers(&js, 4);
         let config = ConsumerConfig::durable("C").ack(policy).ack_wait(Duration::from_secs(1));
         let consumer = js.create_consumer("S", &config).wait().unwrap();
@@ -81,10 +82,9 @@ fn what_is_given_back_or_dropped_comes_again_and_what_is_terminated_does_not() {
     }
 }
 
-#[test]
-fn what_is_held_beyond_the_ack_wait_is_kept_alive() {
+pub(crate) fn what_is_held_beyond_the_ack_wait_is_kept_alive(place: Place) {
     for policy in [AckPolicy::Explicit, AckPolicy::All] {
-        let (_server, js) = with_stream();
+        let (_server, js) = with_stream_at(place);
         publish_numbers(&js, 10);
         let ack_wait = Duration::from_millis(400);
         let config = ConsumerConfig::durable("C").ack(policy).ack_wait(ack_wait);
@@ -123,9 +123,8 @@ fn consuming_goes_on_after_the_server_was_killed() {
     }
 }
 
-#[test]
-fn a_stopped_consumption_gives_back_what_still_arrives() {
-    let (_server, js) = with_stream();
+pub(crate) fn a_stopped_consumption_gives_back_what_still_arrives(place: Place) {
+    let (_server, js) = with_stream_at(place);
     let consumer = js.create_consumer("S", &ConsumerConfig::durable("C")).wait().unwrap();
     let mut first = js.consume(&consumer).queued().unwrap();
     publish_numbers(&js, 1);
@@ -184,9 +183,8 @@ fn a_cluster_stores_and_delivers_while_the_leader_changes() {
     }
 }
 
-#[test]
-fn a_deleted_consumer_ends_the_messages() {
-    let (_server, js) = with_stream();
+pub(crate) fn a_deleted_consumer_ends_the_messages(place: Place) {
+    let (_server, js) = with_stream_at(place);
     let consumer = js.create_consumer("S", &ConsumerConfig::durable("C")).wait().unwrap();
     let mut messages = js.consume(&consumer).queued().unwrap();
     publish_more(&js, 3);
@@ -232,9 +230,8 @@ fn a_stopped_or_closed_iterator_ends_once_it_is_read() {
     drop(js);
 }
 
-#[test]
-fn a_message_is_acknowledged_after_its_messages_were_dropped() {
-    let (_server, js) = with_stream();
+pub(crate) fn a_message_is_acknowledged_after_its_messages_were_dropped(place: Place) {
+    let (_server, js) = with_stream_at(place);
     let consumer = impatient_consumer(&js, AckPolicy::Explicit);
     publish_more(&js, 3);
     let mut messages = js.consume(&consumer).queued().unwrap();
@@ -285,9 +282,8 @@ fn a_stopped_consumption_takes_nothing_on_a_new_connection() {
     assert!(first.try_next().is_none());
 }
 
-#[test]
-fn no_pull_asks_for_more_bytes_than_the_consumer_allows() {
-    let (_server, js) = with_stream();
+pub(crate) fn no_pull_asks_for_more_bytes_than_the_consumer_allows(place: Place) {
+    let (_server, js) = with_stream_at(place);
     let mut config = ConsumerConfig::durable("C");
     config.other.insert("max_bytes".into(), 1000.into());
     let consumer = js.create_consumer("S", &config).wait().unwrap();

@@ -9,15 +9,15 @@ use jetlane_client::{
     State, SubscribeError,
 };
 use jetlane_testkit::Server;
+use jetlane_tests::place::Place;
 use jetlane_tests::{DEADLINE, eventually};
 
 fn server() -> Server {
     Server::builder().without_jetstream().start().unwrap()
 }
 
-#[test]
-fn queued_messages_arrive_in_order_with_all_their_parts() {
-    let server = server();
+pub(crate) fn queued_messages_arrive_in_order_with_all_their_parts(place: Place) {
+    let server = place.start();
     let client = Client::connect(&server.url()).unwrap();
     let mut all = client.subscribe("a.>").unwrap();
     let headers = Headers::new().with("K", "v").unwrap();
@@ -38,9 +38,8 @@ fn queued_messages_arrive_in_order_with_all_their_parts() {
     assert!(all.try_next().is_none());
 }
 
-#[test]
-fn inline_callbacks_see_every_message_and_survive_their_own_panics() {
-    let server = server();
+pub(crate) fn inline_callbacks_see_every_message_and_survive_their_own_panics(place: Place) {
+    let server = place.start();
     let client = Client::connect(&server.url()).unwrap();
     let (seen, inbox) = mpsc::channel();
     let handle = client
@@ -63,9 +62,8 @@ fn inline_callbacks_see_every_message_and_survive_their_own_panics() {
     assert!(inbox.try_recv().is_err(), "unsubscribed");
 }
 
-#[test]
-fn requests_end_with_a_reply_or_say_why_not() {
-    let server = server();
+pub(crate) fn requests_end_with_a_reply_or_say_why_not(place: Place) {
+    let server = place.start();
     let client = Client::connect(&server.url()).unwrap();
     let mut service = client.subscribe("add").unwrap();
     let responder = client.clone();
@@ -91,9 +89,8 @@ fn requests_end_with_a_reply_or_say_why_not() {
     assert_eq!(silent.unwrap_err(), RequestError::TimedOut);
 }
 
-#[test]
-fn queue_groups_share() {
-    let server = server();
+pub(crate) fn queue_groups_share(place: Place) {
+    let server = place.start();
     let client = Client::connect(&server.url()).unwrap();
     // Any word names a group.
     let mut one = client.subscription("q").queue_group("v1.*/g").queued().unwrap();
@@ -128,9 +125,8 @@ fn a_full_subscription_drops_the_newest_and_counts() {
     assert_eq!(slow.next_timeout(DEADLINE).unwrap().payload(), b"after");
 }
 
-#[test]
-fn messages_of_all_sizes_pass_a_queue_in_order_and_can_be_kept() {
-    let server = server();
+pub(crate) fn messages_of_all_sizes_pass_a_queue_in_order_and_can_be_kept(place: Place) {
+    let server = place.start();
     let client = Client::connect(&server.url()).unwrap();
     let mut queued = client.subscribe("n").unwrap();
     // Of blocks and pieces of memory, smaller ones, larger ones, and just so.
@@ -294,9 +290,8 @@ fn a_full_outbox_pushes_back() {
     eventually("there is room again", || client.try_publish("f", "x").ok());
 }
 
-#[test]
-fn large_messages_pass_whole() {
-    let server = server();
+pub(crate) fn large_messages_pass_whole(place: Place) {
+    let server = place.start();
     let client = Client::connect(&server.url()).unwrap();
     let mut all = client.subscribe("big").unwrap();
     let big: Vec<u8> = (0..1u32 << 20).map(|n| n.to_le_bytes()[n as usize % 3]).collect();

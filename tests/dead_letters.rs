@@ -10,11 +10,11 @@ use jetlane::{
     Counts, DeadLetters, Envelope, EventBus, Settlement, Strategy, SubscribeError, Subscription,
     Verdict,
 };
-use jetlane_testkit::Server;
+use jetlane_tests::place::{Place, Started};
 use jetlane_tests::{DEADLINE, eventually};
 
-fn with_topics(topics: &[&str]) -> (Server, EventBus) {
-    let server = Server::start().unwrap();
+fn with_topics(place: Place, topics: &[&str]) -> (Started, EventBus) {
+    let server = place.start();
     let bus = EventBus::connect(&server.url()).unwrap();
     for topic in topics {
         bus.topic(topic).ensure(Strategy::CreateOnly).unwrap();
@@ -46,10 +46,9 @@ fn dead(letter: &JsMessage, name: &str) -> String {
     String::from_utf8(value.to_vec()).unwrap()
 }
 
-#[test]
-fn a_poison_event_is_given_up_and_the_others_go_on_in_order() {
+pub(crate) fn a_poison_event_is_given_up_and_the_others_go_on_in_order(place: Place) {
     for settlement in [Settlement::Each, Settlement::Watermark] {
-        let (_server, bus) = with_topics(&["order.>", "dead.s.>"]);
+        let (_server, bus) = with_topics(place, &["order.>", "dead.s.>"]);
         let handled = Arc::new(Mutex::new(HashMap::<String, Vec<i64>>::new()));
         let seen = Arc::clone(&handled);
         let subscription = bus
@@ -98,9 +97,8 @@ fn a_poison_event_is_given_up_and_the_others_go_on_in_order() {
     }
 }
 
-#[test]
-fn what_is_rejected_panics_or_is_no_event_is_kept_with_its_reason() {
-    let (_server, bus) = with_topics(&["order.>", "dead.s.>"]);
+pub(crate) fn what_is_rejected_panics_or_is_no_event_is_kept_with_its_reason(place: Place) {
+    let (_server, bus) = with_topics(place, &["order.>", "dead.s.>"]);
     let subscription = bus
         .subscribe("s")
         .retry(Duration::from_millis(1), Duration::from_millis(1))
@@ -131,9 +129,8 @@ fn what_is_rejected_panics_or_is_no_event_is_kept_with_its_reason() {
     bus.close(DEADLINE).unwrap();
 }
 
-#[test]
-fn a_letter_that_is_too_large_is_kept_without_its_payload() {
-    let (_server, bus) = with_topics(&["order.>", "dead.s.>"]);
+pub(crate) fn a_letter_that_is_too_large_is_kept_without_its_payload(place: Place) {
+    let (_server, bus) = with_topics(place, &["order.>", "dead.s.>"]);
     let subscription = bus
         .subscribe("s")
         .dead_letters(letters())
@@ -152,9 +149,8 @@ fn a_letter_that_is_too_large_is_kept_without_its_payload() {
     bus.close(DEADLINE).unwrap();
 }
 
-#[test]
-fn while_letters_can_not_be_stored_the_key_waits_and_nothing_is_lost() {
-    let (_server, bus) = with_topics(&["order.>"]);
+pub(crate) fn while_letters_can_not_be_stored_the_key_waits_and_nothing_is_lost(place: Place) {
+    let (_server, bus) = with_topics(place, &["order.>"]);
     let subscribe = || {
         bus.subscribe("s")
             .retry(Duration::from_millis(1), Duration::from_millis(20))
@@ -192,9 +188,10 @@ fn other_process(bus: &EventBus) -> jetlane::jetstream::Messages {
     bus.jetstream().consume(&consumer).queued().unwrap()
 }
 
-#[test]
-fn events_that_the_server_gives_up_are_kept_with_what_stands_in_the_stream() {
-    let (_server, bus) = with_topics(&["order.>", "dead.s.>"]);
+pub(crate) fn events_that_the_server_gives_up_are_kept_with_what_stands_in_the_stream(
+    place: Place,
+) {
+    let (_server, bus) = with_topics(place, &["order.>", "dead.s.>"]);
     let consumer = ConsumerConfig::durable("s").filter("order.*").max_deliver(2);
     bus.jetstream().create_consumer("order_ALL", &consumer).wait().unwrap();
     let mut other = other_process(&bus);
@@ -231,9 +228,8 @@ fn events_that_the_server_gives_up_are_kept_with_what_stands_in_the_stream() {
     assert_eq!(subscription.counts().handled, 0);
 }
 
-#[test]
-fn an_event_that_was_delivered_too_often_is_not_even_tried() {
-    let (_server, bus) = with_topics(&["order.>", "dead.s.>"]);
+pub(crate) fn an_event_that_was_delivered_too_often_is_not_even_tried(place: Place) {
+    let (_server, bus) = with_topics(place, &["order.>", "dead.s.>"]);
     let consumer = ConsumerConfig::durable("s").filter("order.*");
     bus.jetstream().create_consumer("order_ALL", &consumer).wait().unwrap();
     for payload in ["deadly", "fine"] {

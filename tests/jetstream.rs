@@ -9,12 +9,12 @@ use jetlane_jetstream::{
     PublishError, Stored, StreamConfig, Ticket, Unknown,
 };
 use jetlane_testkit::Server;
-use jetlane_tests::stream::{jetstream, publish_numbers, with_stream};
+use jetlane_tests::place::Place;
+use jetlane_tests::stream::{jetstream, publish_numbers, with_stream, with_stream_at};
 use jetlane_tests::{DEADLINE, eventually};
 
-#[test]
-fn streams_and_consumers_are_managed() {
-    let (_server, js) = with_stream();
+pub(crate) fn streams_and_consumers_are_managed(place: Place) {
+    let (_server, js) = with_stream_at(place);
     let info = js.stream_info("S").wait().unwrap();
     assert_eq!(info.config.subjects, ["s.>"]);
     let wider = info.config.clone().subject("t.>").max_age(Duration::from_secs(3600));
@@ -58,9 +58,8 @@ fn each_way_the_api_refuses_has_its_own_error() {
     assert_eq!(off, ApiError::NotAvailable);
 }
 
-#[test]
-fn publishes_are_stored_in_order_and_duplicates_are_told() {
-    let (_server, js) = with_stream();
+pub(crate) fn publishes_are_stored_in_order_and_duplicates_are_told(place: Place) {
+    let (_server, js) = with_stream_at(place);
     publish_numbers(&js, 20_000);
     let headers = Headers::new().with("Nats-Msg-Id", "once").unwrap();
     let first = js.publish_with("s.x", &headers, "1").unwrap().wait().unwrap();
@@ -95,9 +94,8 @@ fn a_ticket_is_a_future_of_any_executor() {
     assert_eq!(info.unwrap().state.messages, 400);
 }
 
-#[test]
-fn what_is_not_stored_says_why() {
-    let (_server, js) = with_stream();
+pub(crate) fn what_is_not_stored_says_why(place: Place) {
+    let (_server, js) = with_stream_at(place);
     let small = StreamConfig::new("SMALL").subject("small").max_msgs(1).discard(Discard::New);
     js.create_stream(&small).wait().unwrap();
     js.publish("small", "1").unwrap().wait().unwrap();

@@ -2,18 +2,18 @@
 
 use std::time::{Duration, SystemTime};
 
-use jetlane_client::Headers;
+use jetlane_client::{Client, Headers};
 use jetlane_jetstream::{
     ApiError, BatchGet, Compression, ConsumerConfig, DeliverPolicy, Discard, Get, JetStream, Purge,
     Republish, Storage, StoredMessage, StreamConfig, StreamSource, SubjectTransform,
 };
-use jetlane_testkit::Server;
-use jetlane_tests::stream::{jetstream, with_stream};
+use jetlane_tests::place::{Place, Started};
+use jetlane_tests::stream::{with_stream, with_stream_at};
 
 /// A server, and JetStream on it with a stream `S` that allows direct gets and holds messages 1 to 6 of `s.a` and `s.b` in turn.
-fn with_messages() -> (Server, JetStream) {
-    let server = Server::start().unwrap();
-    let js = jetstream(&server);
+fn with_messages(place: Place) -> (Started, JetStream) {
+    let server = place.start();
+    let js = JetStream::new(Client::connect(&server.url()).unwrap()).unwrap();
     js.create_stream(&StreamConfig::new("S").subject("s.>").allow_direct()).wait().unwrap();
     for n in 1..=6 {
         // Headers with names of the server's own must not be taken for them.
@@ -28,9 +28,8 @@ fn no_message() -> ApiError {
     ApiError::MessageNotFound { stream: "S".into() }
 }
 
-#[test]
-fn messages_are_read_from_the_leader_and_directly_alike() {
-    let (_server, js) = with_messages();
+pub(crate) fn messages_are_read_from_the_leader_and_directly_alike(place: Place) {
+    let (_server, js) = with_messages(place);
     let nothing = js.publish("s.bare", "").unwrap().wait().unwrap().sequence;
     for (get, sequence) in [
         (Get::Sequence(3), 3),
@@ -55,9 +54,8 @@ fn messages_are_read_from_the_leader_and_directly_alike() {
     assert_eq!((bare.headers(), bare.payload.len()), (None, 0));
 }
 
-#[test]
-fn a_message_that_is_not_there_is_an_error_of_its_own() {
-    let (_server, js) = with_messages();
+pub(crate) fn a_message_that_is_not_there_is_an_error_of_its_own(place: Place) {
+    let (_server, js) = with_messages(place);
     for get in [
         Get::Sequence(77),
         Get::Last("s.none"),
@@ -80,9 +78,8 @@ fn a_message_that_is_not_there_is_an_error_of_its_own() {
     assert!(matches!(js.get_message("a.b", Get::Sequence(1)).wait(), Err(ApiError::Name(_))));
 }
 
-#[test]
-fn many_messages_are_read_for_one_request() {
-    let (_server, js) = with_messages();
+pub(crate) fn many_messages_are_read_for_one_request(place: Place) {
+    let (_server, js) = with_messages(place);
     let read = |get: BatchGet| -> Result<Vec<u64>, ApiError> {
         let messages: Result<Vec<StoredMessage>, _> =
             js.direct_get_batch("S", &get).unwrap().collect();
@@ -97,9 +94,8 @@ fn many_messages_are_read_for_one_request() {
     assert_eq!(read(BatchGet::last(["s.none"])).unwrap_err(), no_message());
 }
 
-#[test]
-fn messages_are_deleted_one_by_one_and_many_at_once() {
-    let (_server, js) = with_messages();
+pub(crate) fn messages_are_deleted_one_by_one_and_many_at_once(place: Place) {
+    let (_server, js) = with_messages(place);
     assert!(js.delete_message("S", 2).wait().unwrap().success);
     assert!(js.erase_message("S", 3).wait().unwrap().success);
     for gone in [2, 3] {
@@ -170,9 +166,8 @@ fn the_server_takes_every_field_of_a_stream_and_gives_it_back() {
     assert!(matches!(refused, ApiError::Sealed { .. }), "{refused:?}");
 }
 
-#[test]
-fn the_server_takes_every_field_of_a_consumer_and_gives_it_back() {
-    let (_server, js) = with_messages();
+pub(crate) fn the_server_takes_every_field_of_a_consumer_and_gives_it_back(place: Place) {
+    let (_server, js) = with_messages(place);
     let waits = [Duration::from_secs(1), Duration::from_secs(5)];
     let config = ConsumerConfig::durable("C")
         .deliver_from_sequence(3)
@@ -204,11 +199,8 @@ fn the_server_takes_every_field_of_a_consumer_and_gives_it_back() {
     assert_eq!((since.num_pending, since.config.opt_start_time), (3, Some(fourth.time)));
 }
 
-#[test]
-fn the_subjects_of_a_stream_are_told_with_their_counts() {
-    let server = Server::start().unwrap();
-    let js = jetstream(&server);
-    js.create_stream(&StreamConfig::new("S").subject("s.>")).wait().unwrap();
+pub(crate) fn the_subjects_of_a_stream_are_told_with_their_counts(place: Place) {
+    let (_server, js) = with_stream_at(place);
     for subject in ["s.a", "s.b.1", "s.b.2", "s.b.2"] {
         js.publish(subject, "x").unwrap().wait().unwrap();
     }

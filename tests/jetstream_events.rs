@@ -7,11 +7,11 @@ use jetlane_jetstream::{
     Rollup, StreamConfig,
 };
 use jetlane_tests::DEADLINE;
-use jetlane_tests::stream::with_stream;
+use jetlane_tests::place::Place;
+use jetlane_tests::stream::with_stream_at;
 
-#[test]
-fn lists_go_on_behind_their_first_page() {
-    let (_server, js) = with_stream();
+pub(crate) fn lists_go_on_behind_their_first_page(place: Place) {
+    let (_server, js) = with_stream_at(place);
     let calls: Vec<_> = (0..300)
         .map(|n| {
             js.create_consumer("S", &ConsumerConfig::durable(format!("C{n:03}")).mem_storage())
@@ -45,9 +45,8 @@ fn lists_go_on_behind_their_first_page() {
     assert!(account.api.total > 300 && account.api.level >= 1, "{:?}", account.api);
 }
 
-#[test]
-fn a_consumer_is_paused_and_resumed() {
-    let (_server, js) = with_stream();
+pub(crate) fn a_consumer_is_paused_and_resumed(place: Place) {
+    let (_server, js) = with_stream_at(place);
     js.create_consumer("S", &ConsumerConfig::durable("C")).wait().unwrap();
     let until = SystemTime::now() + Duration::from_secs(600);
     let mut advisories = js.advisories("S", "C").unwrap();
@@ -73,9 +72,8 @@ fn refused(js: &JetStream, headers: &PublishHeaders) -> Rejection {
     }
 }
 
-#[test]
-fn a_stream_stores_only_what_was_expected() {
-    let (_server, js) = with_stream();
+pub(crate) fn a_stream_stores_only_what_was_expected(place: Place) {
+    let (_server, js) = with_stream_at(place);
     let wide = StreamConfig::new("S").subject("s.>").allow_msg_ttl().allow_rollup();
     js.update_stream(&wide).wait().unwrap();
     let new = PublishHeaders::new;
@@ -102,9 +100,8 @@ fn a_stream_stores_only_what_was_expected() {
     assert_eq!(js.stream_info("S").wait().unwrap().state.messages, 1);
 }
 
-#[test]
-fn what_happens_to_messages_is_told_in_advisories() {
-    let (_server, js) = with_stream();
+pub(crate) fn what_happens_to_messages_is_told_in_advisories(place: Place) {
+    let (_server, js) = with_stream_at(place);
     let config = ConsumerConfig::durable("C").max_deliver(2);
     let consumer = js.create_consumer("S", &config).wait().unwrap();
     let mut advisories = js.advisories("S", "C").unwrap();

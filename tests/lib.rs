@@ -2,6 +2,7 @@
 
 pub mod accounts;
 pub mod parked;
+pub mod place;
 pub mod stream;
 
 use std::time::{Duration, Instant};

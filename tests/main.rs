@@ -10,6 +10,8 @@ mod blocked;
 mod breaker;
 #[path = "bus.rs"]
 mod bus;
+#[path = "conformance.rs"]
+mod conformance;
 #[path = "connecting.rs"]
 mod connecting;
 #[path = "consume.rs"]
@@ -20,6 +22,10 @@ mod core_nats;
 mod cuts;
 #[path = "dead_letters.rs"]
 mod dead_letters;
+#[path = "delivery.rs"]
+mod delivery;
+#[path = "differential.rs"]
+mod differential;
 #[path = "endings.rs"]
 mod endings;
 #[path = "executors.rs"]
@@ -32,6 +38,8 @@ mod features;
 mod gaps;
 #[path = "hostile.rs"]
 mod hostile;
+#[path = "in_memory.rs"]
+mod in_memory;
 #[path = "injection.rs"]
 mod injection;
 #[path = "inline.rs"]
@@ -60,6 +68,8 @@ mod permissions;
 mod publisher;
 #[path = "redrive.rs"]
 mod redrive;
+#[path = "retention.rs"]
+mod retention;
 #[path = "rolling.rs"]
 mod rolling;
 #[cfg(target_os = "linux")]

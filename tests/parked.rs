@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jetlane::{Envelope, EventBus, Parking, Strategy, Subscribe};
-use jetlane_testkit::Server;
+
+use crate::place::{Place, Started};
 
 /// What was handled, by key; and which events of key `a` fail.
 #[derive(Clone, Debug, Default)]
@@ -73,8 +74,8 @@ impl Log {
 }
 
 /// A server, and a bus with topics for events, parked ones and dead letters.
-pub fn with_topics() -> (Server, EventBus) {
-    let server = Server::start().unwrap();
+pub fn with_topics(place: Place) -> (Started, EventBus) {
+    let server = place.start();
     let bus = EventBus::connect(&server.url()).unwrap();
     for topic in ["order.>", "parked.>", "dead.>"] {
         bus.topic(topic).ensure(Strategy::CreateOnly).unwrap();

@@ -6,16 +6,16 @@ use jetlane::{
 };
 use jetlane_testkit::Server;
 use jetlane_tests::parked::{Log, parked, publish, with_topics};
+use jetlane_tests::place::Place;
 use jetlane_tests::{DEADLINE, eventually};
 
 fn counted(subscription: &Subscription, wanted: impl Fn(Counts) -> bool) -> Counts {
     eventually("so much is done", || Some(subscription.counts()).filter(|counts| wanted(*counts)))
 }
 
-#[test]
-fn an_aggregate_is_parked_in_order_over_a_restart_and_others_go_on() {
+pub(crate) fn an_aggregate_is_parked_in_order_over_a_restart_and_others_go_on(place: Place) {
     for settlement in [Settlement::Each, Settlement::Watermark] {
-        let (_server, bus) = with_topics();
+        let (_server, bus) = with_topics(place);
         let log = Log::down();
         let first = log.subscribe(&bus).settlement(settlement).start().unwrap();
         publish(&bus, 0..5);
@@ -41,10 +41,9 @@ fn an_aggregate_is_parked_in_order_over_a_restart_and_others_go_on() {
     }
 }
 
-#[test]
-fn what_is_rejected_parks_its_aggregate_unless_there_are_dead_letters() {
+pub(crate) fn what_is_rejected_parks_its_aggregate_unless_there_are_dead_letters(place: Place) {
     for with_dead in [false, true] {
-        let (_server, bus) = with_topics();
+        let (_server, bus) = with_topics(place);
         let subscribe = bus.subscribe("s").parking(Parking::to("parked"));
         let subscribe = match with_dead {
             true => subscribe.dead_letters(DeadLetters::to("dead")),
@@ -68,9 +67,8 @@ fn what_is_rejected_parks_its_aggregate_unless_there_are_dead_letters() {
     }
 }
 
-#[test]
-fn what_has_no_aggregate_is_parked_by_itself() {
-    let (_server, bus) = with_topics();
+pub(crate) fn what_has_no_aggregate_is_parked_by_itself(place: Place) {
+    let (_server, bus) = with_topics(place);
     let subscription = bus
         .subscribe("s")
         .parking(Parking::to("parked"))

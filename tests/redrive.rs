@@ -10,6 +10,7 @@ use jetlane::{
 };
 use jetlane_testkit::Server;
 use jetlane_tests::parked::{Log, parked, publish, with_topics};
+use jetlane_tests::place::Place;
 use jetlane_tests::{DEADLINE, eventually};
 
 fn counted(subscription: &Subscription, wanted: impl Fn(Counts) -> bool) {
@@ -28,10 +29,9 @@ fn redrive_all(bus: &EventBus, subscription: &Subscription) {
     });
 }
 
-#[test]
-fn a_parked_aggregate_goes_on_where_it_stopped() {
+pub(crate) fn a_parked_aggregate_goes_on_where_it_stopped(place: Place) {
     for settlement in [Settlement::Each, Settlement::Watermark] {
-        let (_server, bus) = with_topics();
+        let (_server, bus) = with_topics(place);
         let log = Log::down();
         let subscription = log.subscribe(&bus).settlement(settlement).start().unwrap();
         publish(&bus, 0..5);
@@ -54,10 +54,9 @@ fn a_parked_aggregate_goes_on_where_it_stopped() {
     }
 }
 
-#[test]
-fn what_comes_meanwhile_stays_behind_what_is_redriven() {
+pub(crate) fn what_comes_meanwhile_stays_behind_what_is_redriven(place: Place) {
     const EVENTS: i64 = 400;
-    let (_server, bus) = with_topics();
+    let (_server, bus) = with_topics(place);
     let log = Log::down();
     let subscription = log.subscribe(&bus).start().unwrap();
     publish(&bus, 0..5);
@@ -77,9 +76,8 @@ fn what_comes_meanwhile_stays_behind_what_is_redriven() {
     assert!(subscription.counts().parked > 3, "some were parked meanwhile");
 }
 
-#[test]
-fn what_fails_again_is_parked_again_before_those_behind_it() {
-    let (_server, bus) = with_topics();
+pub(crate) fn what_fails_again_is_parked_again_before_those_behind_it(place: Place) {
+    let (_server, bus) = with_topics(place);
     let log = Log::down();
     let subscription = log.subscribe(&bus).start().unwrap();
     publish(&bus, 0..5);
@@ -107,9 +105,8 @@ fn what_fails_again_is_parked_again_before_those_behind_it() {
     assert_eq!(log.of("a"), (0..7).collect::<Vec<_>>());
 }
 
-#[test]
-fn of_parked_aggregates_all_of_those_picked_are_redriven_and_no_others() {
-    let (_server, bus) = with_topics();
+pub(crate) fn of_parked_aggregates_all_of_those_picked_are_redriven_and_no_others(place: Place) {
+    let (_server, bus) = with_topics(place);
     let log = Log::down();
     let handler = {
         let log = log.clone();
@@ -141,9 +138,8 @@ fn of_parked_aggregates_all_of_those_picked_are_redriven_and_no_others() {
     assert_eq!(letters.read(&Pick::all().key("p 2")).count(), 3);
 }
 
-#[test]
-fn what_is_redriven_while_nobody_is_there_is_handled_by_who_comes_next() {
-    let (_server, bus) = with_topics();
+pub(crate) fn what_is_redriven_while_nobody_is_there_is_handled_by_who_comes_next(place: Place) {
+    let (_server, bus) = with_topics(place);
     let log = Log::down();
     let subscription = log.subscribe(&bus).start().unwrap();
     publish(&bus, 0..5);
@@ -162,9 +158,8 @@ fn what_is_redriven_while_nobody_is_there_is_handled_by_who_comes_next() {
     assert_eq!(log.of("a"), (0..8).collect::<Vec<_>>());
 }
 
-#[test]
-fn others_pass_over_what_is_redriven_for_one() {
-    let (_server, bus) = with_topics();
+pub(crate) fn others_pass_over_what_is_redriven_for_one(place: Place) {
+    let (_server, bus) = with_topics(place);
     let (log, other) = (Log::down(), Log::default());
     let subscription = log.subscribe(&bus).start().unwrap();
     let others = other.subscribe_as(&bus, "other").start().unwrap();
@@ -195,9 +190,8 @@ fn rejecting(bus: &EventBus, log: &Log) -> Subscription {
         .unwrap()
 }
 
-#[test]
-fn dead_letters_are_read_picked_and_redriven() {
-    let (_server, bus) = with_topics();
+pub(crate) fn dead_letters_are_read_picked_and_redriven(place: Place) {
+    let (_server, bus) = with_topics(place);
     let log = Log::down();
     let subscription = rejecting(&bus, &log);
     for number in 0..6 {
@@ -272,9 +266,8 @@ fn a_letter_without_its_payload_is_redriven_from_the_stream_if_it_is_there() {
     assert_eq!(letters.read(&Pick::all()).count(), 1, "the one that is gone is kept");
 }
 
-#[test]
-fn letters_need_a_stream() {
-    let (_server, bus) = with_topics();
+pub(crate) fn letters_need_a_stream(place: Place) {
+    let (_server, bus) = with_topics(place);
     let nowhere = bus.letters("nowhere").unwrap_err();
     assert!(matches!(nowhere, LettersError::NoStream { topic } if topic == "nowhere.>"));
     assert!(matches!(bus.letters("no where").unwrap_err(), LettersError::Subject(_)));

@@ -10,6 +10,7 @@ use jetlane_jetstream::{
 };
 use jetlane_testkit::{Direction, Proxy, Server};
 
+use crate::place::{Place, Started};
 use crate::{DEADLINE, eventually};
 
 /// JetStream on a connection of its own.
@@ -21,6 +22,14 @@ pub fn jetstream(server: &Server) -> JetStream {
 pub fn with_stream() -> (Server, JetStream) {
     let server = Server::start().unwrap();
     let js = jetstream(&server);
+    js.create_stream(&StreamConfig::new("S").subject("s.>")).wait().unwrap();
+    (server, js)
+}
+
+/// The same on a server of this kind.
+pub fn with_stream_at(place: Place) -> (Started, JetStream) {
+    let server = place.start();
+    let js = JetStream::new(Client::connect(&server.url()).unwrap()).unwrap();
     js.create_stream(&StreamConfig::new("S").subject("s.>")).wait().unwrap();
     (server, js)
 }

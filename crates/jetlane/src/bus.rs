@@ -41,6 +41,9 @@ struct Inner {
     subscriptions: Mutex<Vec<Arc<Running>>>,
     /// Those that may have something to publish, and some that have ended.
     publishers: Mutex<Vec<Weak<dyn Finish>>>,
+    /// The server, if it is the bus's own. Behind everything that uses it, so that it goes last.
+    #[cfg(feature = "memory")]
+    server: Option<jetlane_memory::MemoryServer>,
 }
 
 impl EventBus {
@@ -57,23 +60,49 @@ impl EventBus {
     /// # Errors
     /// [`ConnectError`] says why not.
     pub fn connect_with(url: &str, options: ConnectOptions) -> Result<Self, ConnectError> {
-        let client = options.connect(url)?;
-        let js = JetStream::new(client).map_err(|error| {
-            // A connection that was open a moment ago was lost for good.
-            ConnectError::Reactor(std::io::Error::other(error))
-        })?;
-        Ok(Self::on(js))
+        Ok(Self::on(connect(url, options)?))
+    }
+
+    /// A bus for a unit test: on a server in this process, of its own and empty ([`memory`](crate::memory)). It lives as long as
+    /// the last clone of the bus, and what was published goes with it.
+    ///
+    /// ```
+    /// use std::sync::mpsc;
+    /// use std::time::Duration;
+    /// use jetlane::{Envelope, EventBus, Strategy, SubscribeError, Subscription};
+    ///
+    /// // What is to be tested.
+    /// fn count_orders(bus: &EventBus, seen: mpsc::Sender<String>) -> Result<Subscription, SubscribeError> {
+    ///     bus.subscribe("counter")
+    ///         .on("order.created", move |event: &Envelope| seen.send(event.aggregate_id().to_string()))
+    ///         .start()
+    /// }
+    ///
+    /// // The test.
+    /// let bus = EventBus::in_memory()?;
+    /// bus.topic("order.>").ensure(Strategy::CreateOnly)?;
+    /// let (seen, orders) = mpsc::channel();
+    /// count_orders(&bus, seen)?;
+    /// bus.publish("order.created", Envelope::new("order-42", "OrderCreated", "{}"))?.wait()?;
+    /// assert_eq!(orders.recv_timeout(Duration::from_secs(10))?, "order-42");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// For several buses on one server, as services have it, start a [`MemoryServer`](crate::memory::MemoryServer) and connect
+    /// to its url.
+    ///
+    /// # Errors
+    /// [`ConnectError::Reactor`] if the system has no port or thread left for the server.
+    #[cfg(feature = "memory")]
+    pub fn in_memory() -> Result<Self, ConnectError> {
+        let server = jetlane_memory::MemoryServer::start().map_err(ConnectError::Reactor)?;
+        let js = connect(&server.url(), ConnectOptions::new())?;
+        Ok(Self { inner: Arc::new(Inner { server: Some(server), ..Inner::on(js) }) })
     }
 
     /// A bus on a connection that is there already.
     pub fn on(js: JetStream) -> Self {
-        let inner = Inner {
-            js,
-            topics: Mutex::default(),
-            subscriptions: Mutex::default(),
-            publishers: Mutex::default(),
-        };
-        Self { inner: Arc::new(inner) }
+        Self { inner: Arc::new(Inner::on(js)) }
     }
 
     /// Begins to declare a topic: a subject, wildcards allowed.
@@ -199,9 +228,34 @@ impl EventBus {
     }
 }
 
+impl Inner {
+    fn on(js: JetStream) -> Self {
+        Self {
+            js,
+            topics: Mutex::default(),
+            subscriptions: Mutex::default(),
+            publishers: Mutex::default(),
+            #[cfg(feature = "memory")]
+            server: None,
+        }
+    }
+}
+
+fn connect(url: &str, options: ConnectOptions) -> Result<JetStream, ConnectError> {
+    let client = options.connect(url)?;
+    JetStream::new(client).map_err(|error| {
+        // A connection that was open a moment ago was lost for good.
+        ConnectError::Reactor(std::io::Error::other(error))
+    })
+}
+
 impl fmt::Debug for Inner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Inner").field("js", &self.js).finish_non_exhaustive()
+        let mut inner = f.debug_struct("Inner");
+        inner.field("js", &self.js);
+        #[cfg(feature = "memory")]
+        inner.field("server", &self.server);
+        inner.finish_non_exhaustive()
     }
 }
 

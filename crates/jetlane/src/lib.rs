@@ -64,6 +64,8 @@ pub use jetlane_jetstream::{
     Stored, StoredBatch, Ticket, Unknown,
 };
 pub use jetlane_lanes as lanes;
+#[cfg(feature = "memory")]
+pub use jetlane_memory as memory;
 pub use letters::{Letter, LetterKind, Letters, LettersError, Pick, RedrivePlan, Redriven};
 pub use publish::{
     BatchError, KeyOrder, NotPublished, Outcomes, PublishError, Published, Publisher,
