@@ -4,5 +4,6 @@
 
 pub mod bench;
 pub mod demo;
+pub mod dlq;
 pub mod process;
 mod progress;

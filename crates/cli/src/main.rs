@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use jetlane_cli::{bench, demo};
+use jetlane_cli::{bench, demo, dlq};
 
 /// An event bus on NATS JetStream that keeps the order of every aggregate.
 #[derive(Debug, Parser)]
@@ -21,12 +21,15 @@ enum Command {
     Demo(demo::Options),
     /// Measure what jetlane does on a real nats-server: throughput, CPU, latency.
     Bench(bench::Options),
+    /// Look at dead letters and parked events, and redrive them.
+    Dlq(dlq::Options),
 }
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Demo(options) => demo::run(&options),
         Command::Bench(options) => benchmark(&options).map(|()| true),
+        Command::Dlq(options) => dlq::run(&options).map(|()| true),
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,
@@ -39,6 +42,14 @@ fn main() -> ExitCode {
 }
 
 fn benchmark(options: &bench::Options) -> Result<()> {
+    if options.work == bench::Work::Pressure {
+        let pressure = bench::pressure::run(options)?;
+        match options.common.json {
+            true => println!("{}", serde_json::to_string(&pressure)?),
+            false => println!("{pressure}"),
+        }
+        return Ok(());
+    }
     let line = bench::run(options)?;
     if options.common.json {
         println!("{}", serde_json::to_string(&line)?);

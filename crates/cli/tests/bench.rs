@@ -5,6 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use jetlane::client::Client;
+use jetlane_cli::bench::pressure::{Percentiles, Pressure};
 use jetlane_cli::bench::{Line, STREAM};
 use jetlane_testkit::Server;
 
@@ -260,4 +261,26 @@ fn what_is_stored_already_is_consumed_if_it_is_what_is_said() {
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success() && said.contains("another --size"), "{arguments}: {said}");
     }
+}
+
+#[test]
+fn the_pressure_test_times_every_part_at_every_level() {
+    let output = bench("pressure --storage memory --json");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let pressure: Pressure = serde_json::from_slice(&output.stdout).unwrap();
+    let levels: Vec<_> = pressure.levels.iter().map(|level| level.events).collect();
+    assert_eq!(levels, [500, 2_000, 5_000, 10_000]);
+    for level in &pressure.levels {
+        let parts = level.validate.mean + level.encode.mean + level.enqueue.mean;
+        assert!(parts > 0.0 && parts <= level.send.mean * 1.01 + 0.1, "{level:?}");
+        for percentiles in [level.send, level.stored, level.handled] {
+            let Percentiles { p50, p90, p95, p99, .. } = percentiles;
+            assert!(0.0 < p50 && p50 <= p90 && p90 <= p95 && p95 <= p99, "{level:?}");
+        }
+        assert!(level.events_per_s > 243.0, "{level:?}");
+        assert!(level.rss_kb > 0 && level.threads > 2, "{level:?}");
+    }
+    let text = bench("pressure --storage memory");
+    let text = String::from_utf8_lossy(&text.stdout);
+    assert!(text.contains("68.444 ms") && text.contains("extreme: 10000 events"), "{text}");
 }

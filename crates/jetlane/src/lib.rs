@@ -54,7 +54,7 @@ pub use bus::EventBus;
 pub use bytes::Bytes;
 pub use bytestring::ByteString;
 pub use close::CloseError;
-pub use envelope::{Envelope, EnvelopeError, Form};
+pub use envelope::{Envelope, EnvelopeError, EnvelopeHeaders, Form};
 pub use event_subject::{EventSubject, SubjectBuilder, SubjectPartError};
 pub use jetlane_client as client;
 pub use jetlane_client::{ConnectError, ConnectOptions, Limits};

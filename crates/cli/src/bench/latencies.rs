@@ -50,12 +50,17 @@ impl Latencies {
         self.histogram.value_at_percentile(percentile) as f64 / 1e3
     }
 
+    /// How long they took on average, in microseconds.
+    pub fn mean_us(&self) -> f64 {
+        self.histogram.mean() / 1e3
+    }
+
     /// Writes them into a line.
     pub fn write_to(&self, line: &mut Line) {
         line.p50_us = Some(self.percentile_us(50.0));
         line.p99_us = Some(self.percentile_us(99.0));
         line.p999_us = Some(self.percentile_us(99.9));
-        line.mean_us = Some(self.histogram.mean() / 1e3);
+        line.mean_us = Some(self.mean_us());
     }
 }
 

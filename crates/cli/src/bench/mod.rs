@@ -12,6 +12,7 @@ mod meter;
 mod options;
 mod paced;
 mod patience;
+pub mod pressure;
 mod publish;
 mod request;
 mod run;

@@ -43,6 +43,8 @@ pub enum Work {
     Js(JsWork),
     /// The event bus: publish and handle events at the same time.
     Bus,
+    /// The event bus by the pressure test of the Go one: 500 to 10 000 envelopes over five topics, each part of a publish timed.
+    Pressure,
 }
 
 /// What to do with JetStream.
@@ -219,7 +221,9 @@ impl Options {
         // One watermark would acknowledge what the other connection still has.
         let one_client = matches!(
             self.work,
-            Work::Js(JsWork::Fetch | JsWork::Consume(ConsumeWork::Watermark)) | Work::Bus
+            Work::Js(JsWork::Fetch | JsWork::Consume(ConsumeWork::Watermark))
+                | Work::Bus
+                | Work::Pressure
         );
         ensure!(clients == 1 || !one_client, "`{}` is for one client", self.work);
         let least_event: usize = EVENT_FRAME.iter().map(|part| part.len()).sum();
@@ -269,6 +273,7 @@ impl fmt::Display for Work {
             Self::Js(JsWork::Consume(ConsumeWork::None)) => "js consume none",
             Self::Js(JsWork::Fetch) => "js fetch",
             Self::Bus => "bus",
+            Self::Pressure => "pressure",
         })
     }
 }

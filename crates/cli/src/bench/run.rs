@@ -88,5 +88,6 @@ fn work(setup: &Setup) -> Result<Line> {
         Work::Js(JsWork::Consume(how)) => consume::run(setup, how),
         Work::Js(JsWork::Fetch) => fetch::run(setup),
         Work::Bus => bus::run(setup),
+        Work::Pressure => bail!("it has a report of its own: see `pressure::run`"),
     }
 }

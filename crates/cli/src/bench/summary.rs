@@ -59,7 +59,9 @@ fn checked(options: &Options) -> &'static str {
         Work::Js(JsWork::Consume(_) | JsWork::Fetch) => {
             "all were received, in the order of the stream, and the server has all acks"
         }
-        Work::Bus => "all were stored, and handled once each, in the order of their key",
+        Work::Bus | Work::Pressure => {
+            "all were stored, and handled once each, in the order of their key"
+        }
     }
 }
 

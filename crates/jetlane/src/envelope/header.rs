@@ -53,8 +53,12 @@ impl Envelope {
         })
     }
 
-    /// Checks that it can be sent, and prepares its headers.
-    pub(crate) fn headers(&self) -> Result<EnvelopeHeaders<'_>, EnvelopeError> {
+    /// Checks that it can be sent, and prepares its headers: for those who publish it by the layer below, with its
+    /// [payload](Envelope::payload) as the body.
+    ///
+    /// # Errors
+    /// [`EnvelopeError`] if a field is empty that must not be, or can not be the value of a header. The caller's fault.
+    pub fn headers(&self) -> Result<EnvelopeHeaders<'_>, EnvelopeError> {
         for (field, value) in self.fields() {
             check(field, value)?;
         }
@@ -98,9 +102,9 @@ pub(super) fn check(field: &'static str, value: &str) -> Result<(), EnvelopeErro
     Ok(())
 }
 
-/// An envelope that was checked, with its numbers as text.
+/// The headers of an envelope that was checked: see [`Envelope::headers`].
 #[derive(Debug)]
-pub(crate) struct EnvelopeHeaders<'a> {
+pub struct EnvelopeHeaders<'a> {
     envelope: &'a Envelope,
     version: Short,
     timestamp: Short,

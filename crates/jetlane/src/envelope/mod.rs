@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 pub use error::EnvelopeError;
 pub use form::Form;
+pub use header::EnvelopeHeaders;
 
 /// An event with what is known about it. On the wire all of it is headers (`X-Event-ID`, `X-Aggregate-ID`, `X-Event-Type`,
 /// `X-Event-Version`, `X-Timestamp`, `X-Trace-ID`, `X-Correlation-ID`, `X-Event-Source`), and the body is the payload's
