@@ -48,7 +48,7 @@ async fn work(options: &Options) -> Result<Line> {
         Work::Js(JsWork::Pub(PubWork::Async)) => many_at_a_time(options, client).await,
         Work::Js(JsWork::Pub(PubWork::Sync)) => one_at_a_time(options, client).await,
         Work::Js(JsWork::Consume(how)) => consume(options, how, client).await,
-        Work::Serve | Work::Js(JsWork::Fetch) | Work::Bus => bail!("not measured"),
+        Work::Serve | Work::Js(JsWork::Fetch) | Work::Bus | Work::Pressure => bail!("not measured"),
     }
 }
 

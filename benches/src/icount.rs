@@ -1,7 +1,7 @@
 //! Instructions an operation, counted by callgrind: the same on every run and under any load, unlike times.
 
 use std::env;
-use std::process::Command;
+use std::process::{Command, Output};
 
 use anyhow::{Context, Result, ensure};
 
@@ -43,6 +43,11 @@ fn count(name: &str, times: u64) -> Result<u64> {
         .args(["piece", name, &times.to_string()])
         .output()
         .context("valgrind is needed: it comes with most systems, as the package `valgrind`")?;
+    collected(&output)
+}
+
+/// How many instructions callgrind says it has counted.
+pub(crate) fn collected(output: &Output) -> Result<u64> {
     let said = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "valgrind failed: {said}");
     let collected = said.lines().find_map(|line| line.split_once("Collected : "));

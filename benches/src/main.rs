@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use jetlane_bench::{client, compare, icount};
+use jetlane_bench::{client, compare, icount, overhead};
 
 /// Benchmarks of jetlane.
 #[derive(Debug, Parser)]
@@ -21,6 +21,18 @@ enum Command {
     Compare(compare::Options),
     /// Count the instructions of each piece, by callgrind.
     Icount,
+    /// What the bus costs on top of the layer below it: throughput, CPU, and instructions an event.
+    Overhead(overhead::Options),
+    /// Nothing but handling events that are stored.
+    #[command(hide = true)]
+    Handle {
+        /// Where.
+        url: String,
+        /// By what.
+        layer: overhead::Layer,
+        /// How many.
+        events: u64,
+    },
     /// Nothing but one piece, many times.
     #[command(hide = true)]
     Piece {
@@ -51,6 +63,8 @@ fn run() -> Result<bool> {
     match Arguments::parse().command {
         Command::Compare(options) => return compare::run(&options),
         Command::Icount => icount::run()?,
+        Command::Overhead(options) => overhead::run(&options)?,
+        Command::Handle { url, layer, events } => drop(overhead::handle(&url, layer, events)?),
         Command::Piece { name, times } => icount::piece(&name, times)?,
     }
     Ok(true)

@@ -27,7 +27,9 @@ pub fn run(options: &Options) -> Result<Line> {
         Work::Js(JsWork::Pub(PubWork::Async)) => stored::many_at_a_time(options, &mut wire),
         Work::Js(JsWork::Pub(PubWork::Sync)) => stored::one_at_a_time(options, &mut wire),
         Work::Js(JsWork::Consume(how)) => consume::run(options, how, &mut wire),
-        Work::Js(JsWork::Fetch) | Work::Bus => bail!("a bare socket can not do that"),
+        Work::Js(JsWork::Fetch) | Work::Bus | Work::Pressure => {
+            bail!("a bare socket can not do that")
+        }
     }
 }
 
