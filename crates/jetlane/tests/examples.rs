@@ -1,0 +1,109 @@
+//! The examples, run as users run them: each must end well, and say what it is there to show.
+
+use std::env;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// No example takes longer than this.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Cargo builds the examples beside the tests.
+fn program(name: &str) -> PathBuf {
+    let mut path = env::current_exe().expect("the test has a path");
+    path.pop();
+    path.pop();
+    path.push("examples");
+    path.push(format!("{name}{}", env::consts::EXE_SUFFIX));
+    assert!(
+        path.exists(),
+        "{path:?} is not built: run all tests of the crate, or `cargo build --examples`"
+    );
+    path
+}
+
+/// What it printed, if it ended well.
+fn run(name: &str) -> String {
+    let mut child = Command::new(program(name))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let deadline = Instant::now() + DEADLINE;
+    while child.try_wait().expect("it can be waited for").is_none() {
+        if Instant::now() >= deadline {
+            let _ = child.kill();
+            panic!("{name} did not end: {:?}", child.wait_with_output());
+        }
+        thread::park_timeout(Duration::from_millis(2));
+    }
+    let output = child.wait_with_output().expect("it has ended");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{name}: {said}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn check(name: &str, expected: &[&str]) {
+    let said = run(name);
+    for line in expected {
+        assert!(
+            said.lines().any(|said| said == *line),
+            "{name} does not say {line:?}, but\n{said}"
+        );
+    }
+}
+
+#[test]
+fn order_service() {
+    check("order_service", &["bill order-1", "receipt for order-2: 2", "done"]);
+    let said = run("order_service");
+    for order in ["order-1", "order-2"] {
+        let at = |line: String| said.lines().position(|said| said == line);
+        assert!(at(format!("bill {order}")) < at(format!("receipt for {order}: 2")), "{said}");
+    }
+}
+
+#[test]
+fn work_queue() {
+    check("work_queue", &["100 tasks done by 2 workers"]);
+}
+
+#[test]
+fn request_reply() {
+    check("request_reply", &["tea costs 3"]);
+}
+
+#[test]
+fn replay() {
+    let expected =
+        ["all of it: 10 -3 5", "from the second event on: -3 5", "what comes from now on: "];
+    check("replay", &expected);
+}
+
+#[test]
+fn dead_letters() {
+    check(
+        "dead_letters",
+        &[
+            "dead: order-2 (no amount)",
+            "parked: order-1 (the bank is down)",
+            "charged 7 for order-1",
+            "charged 8 for order-1",
+            "2 events redriven",
+        ],
+    );
+}
+
+#[test]
+#[cfg(unix)]
+fn container_shutdown() {
+    check("container_shutdown", &["told to end by signal 15", "all that was begun is done"]);
+}
+
+#[test]
+#[cfg(feature = "memory")]
+fn in_memory_test() {
+    check("in_memory_test", &["the greeter greets everybody once"]);
+}
