@@ -715,6 +715,44 @@ pub(crate) fn a_plan_says_what_would_change_and_what_would_be_lost_before_anythi
     assert!(after.warnings[0].contains("15 of at most 15 events"), "{after}");
 }
 
+/// Handles nothing of 20 events, then lets limits delete some of them.
+pub(crate) fn a_plan_warns_of_subscriptions_whose_events_are_deleted(place: Place) {
+    let (_server, bus) = with_topic_at(place);
+    let consumer = ConsumerConfig::durable("slow").filter("order.>");
+    bus.jetstream().create_consumer("order_ALL", &consumer).wait().unwrap();
+    publish(&bus, "order.x", "a", (0..20).map(|n| n.to_string()));
+    let warnings = |most| bus.topic("order.>").max_events(most).plan().unwrap().warnings;
+    assert!(!warnings(41).iter().any(|warning| warning.contains("slow")), "{:?}", warnings(41));
+    for most in [40, 21, 15] {
+        let warned = format!("slow has 20 events to handle, and the stream keeps at most {most}");
+        let warnings = warnings(most);
+        assert!(warnings.iter().any(|warning| warning.starts_with(&warned)), "{warnings:?}");
+    }
+    let info = bus.jetstream().consumer_info("order_ALL", "slow").wait().unwrap();
+    let mut messages = bus.jetstream().consume(&info).window(2).queued().unwrap();
+    (0..2).for_each(|_| messages.next_timeout(DEADLINE).unwrap().ack());
+    eventually("two are handled", || {
+        let info = bus.jetstream().consumer_info("order_ALL", "slow").wait().unwrap();
+        (info.ack_floor.stream_seq == 2).then_some(())
+    });
+    drop(messages);
+    let small = bus.topic("order.>").max_events(5).allow_loss();
+    small.ensure(Strategy::CreateOrUpdate).unwrap();
+    let after = warnings(5);
+    let missed = |warning: &String| warning.contains("events were deleted before slow got them");
+    assert!(after.iter().any(missed), "{after:?}");
+    // By age: a tenth of a second is long over.
+    let by_age = bus.topic("order.>").retain(Duration::from_millis(200)).plan().unwrap();
+    let old = |warning: &String| warning.starts_with("the oldest event that slow has to handle is");
+    eventually("it is old", || by_age_warned(&bus, old).then_some(()));
+    assert_eq!(by_age.step, Step::Update);
+}
+
+fn by_age_warned(bus: &EventBus, warned: impl Fn(&String) -> bool) -> bool {
+    let plan = bus.topic("order.>").retain(Duration::from_millis(200)).plan().unwrap();
+    plan.warnings.iter().any(warned)
+}
+
 pub(crate) fn a_batch_is_stored_in_order_and_up_to_what_is_wrong(place: Place) {
     let (_server, bus) = with_topic_at(place);
     let event = |n: usize| Envelope::new("a", "Tested", n.to_string());

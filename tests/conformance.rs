@@ -48,6 +48,7 @@ behaviours! {
         processes_that_share_a_name_do_not_wait_for_each_other,
         topics_are_ensured_as_the_strategy_says,
         a_plan_says_what_would_change_and_what_would_be_lost_before_anything_is_done,
+        a_plan_warns_of_subscriptions_whose_events_are_deleted,
         a_batch_is_stored_in_order_and_up_to_what_is_wrong,
         a_stream_that_others_make_is_checked_or_trusted,
         each_way_not_to_subscribe_or_publish_has_its_own_error,

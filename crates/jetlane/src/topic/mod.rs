@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jetlane_client::SubjectFilter;
 use jetlane_client::proto::{SubjectError, check_name};
-use jetlane_jetstream::{ApiError, Discard, Storage, StreamConfig, StreamInfo};
+use jetlane_jetstream::{ApiError, ConsumerInfo, Discard, Storage, StreamConfig, StreamInfo};
 
 use crate::EventBus;
 
@@ -237,9 +237,21 @@ impl<'a> Topic<'a> {
             Err(error) => Err(error.into()),
             Ok(there) => {
                 let wanted = declared.over(storing(self.topic, there.config.clone()));
-                let plan = Plan::of(&there, &wanted);
+                let plan = Plan::of(&there, &wanted, &self.consumers(&wanted)?);
                 Ok(Found { there: Some(there), wanted, plan })
             }
+        }
+    }
+}
+
+impl Topic<'_> {
+    /// The consumers of the stream, if its limits can delete what they have not handled.
+    fn consumers(&self, wanted: &StreamConfig) -> Result<Vec<ConsumerInfo>, TopicError> {
+        let has_limits = wanted.max_msgs.or(wanted.max_bytes).is_some();
+        let deletes = (has_limits && wanted.discard == Discard::Old) || !wanted.max_age.is_zero();
+        match deletes {
+            true => Ok(self.bus.jetstream().consumers(&self.stream).collect::<Result<_, _>>()?),
+            false => Ok(Vec::new()),
         }
     }
 }

@@ -1,9 +1,11 @@
 //! What ensuring a topic would change, worked out before anything is changed.
 
-use std::fmt;
-use std::time::Duration;
+mod lag;
 
-use jetlane_jetstream::{Discard, Storage, StreamConfig, StreamInfo, StreamState};
+use std::fmt;
+use std::time::{Duration, SystemTime};
+
+use jetlane_jetstream::{ConsumerInfo, Discard, Storage, StreamConfig, StreamInfo, StreamState};
 
 /// What ensuring a topic would do: see [`crate::Topic::plan`]. Printed, it is a list of differences.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,7 +17,8 @@ pub struct Plan {
     pub step: Step,
     /// What differs between the stream as it is and as it is declared. Empty for a stream that is to be created.
     pub changes: Vec<Change>,
-    /// What can happen to events, in words: limits that delete them whether or not somebody has handled them.
+    /// What can happen to events, in words: limits that delete them whether or not somebody has handled them, and subscriptions that are
+    /// so far behind that it will happen to theirs, or has.
     pub warnings: Vec<String>,
 }
 
@@ -51,14 +54,20 @@ impl Plan {
         Self { stream: wanted.name.clone(), step: Step::Create, changes: Vec::new(), warnings }
     }
 
-    pub(super) fn of(there: &StreamInfo, wanted: &StreamConfig) -> Self {
+    /// `consumers` are those of the stream that is there.
+    pub(super) fn of(
+        there: &StreamInfo,
+        wanted: &StreamConfig,
+        consumers: &[ConsumerInfo],
+    ) -> Self {
         let changes = changes(&there.config, wanted, &there.state);
-        Self {
-            stream: wanted.name.clone(),
-            step: if changes.is_empty() { Step::Keep } else { Step::Update },
-            changes,
-            warnings: warnings(wanted, &there.state),
+        let mut warnings = warnings(wanted, &there.state);
+        let now = there.ts.unwrap_or_else(SystemTime::now);
+        for consumer in consumers {
+            warnings.extend(lag::warnings(wanted, &there.state, consumer, now));
         }
+        let step = if changes.is_empty() { Step::Keep } else { Step::Update };
+        Self { stream: wanted.name.clone(), step, changes, warnings }
     }
 
     /// Those changes that would delete events.
