@@ -62,6 +62,11 @@ behaviours! {
         while_letters_can_not_be_stored_the_key_waits_and_nothing_is_lost,
         events_that_the_server_gives_up_are_kept_with_what_stands_in_the_stream,
         an_event_that_was_delivered_too_often_is_not_even_tried;
+    batches:
+        events_that_come_together_are_handled_together_and_in_order,
+        of_a_batch_that_fails_only_the_wrong_one_is_given_up,
+        a_batch_can_be_parked_and_goes_on_where_it_stopped,
+        a_batch_that_is_stuck_is_given_back_whole;
     parking:
         an_aggregate_is_parked_in_order_over_a_restart_and_others_go_on,
         what_is_rejected_parks_its_aggregate_unless_there_are_dead_letters,

@@ -4,6 +4,8 @@
 mod atomic;
 #[path = "auth.rs"]
 mod auth;
+#[path = "batches.rs"]
+mod batches;
 #[path = "blocked.rs"]
 mod blocked;
 #[path = "breaker.rs"]

@@ -1,10 +1,11 @@
 use std::fmt;
+use std::num::NonZeroUsize;
 
 use jetlane_client::{HeaderView, Message, SubjectFilter};
 
 use super::SubscribeError;
 use super::around::OnEnvelope;
-use crate::Verdict;
+use crate::{Envelope, Verdict};
 
 /// A message as it is, for handlers of [`super::Subscribe::on_raw`].
 #[derive(Clone, Copy, Debug)]
@@ -47,17 +48,22 @@ impl<'a> RawEvent<'a> {
 
 pub(super) type OnRaw = dyn Fn(&RawEvent<'_>) -> Verdict + Send + Sync;
 
+pub(super) type OnBatch = dyn Fn(&[Envelope]) -> Verdict + Send + Sync;
+
 pub(super) enum Handler {
     /// For events of any type.
     Envelope(Box<OnEnvelope>),
     /// For events of this type.
     Typed(String, Box<OnEnvelope>),
     Raw(Box<OnRaw>),
+    /// For so many events of one key at once, at most.
+    Batch(NonZeroUsize, Box<OnBatch>),
 }
 
 /// The handlers of a subscription, by topic.
 pub(super) struct Handlers {
     routes: Vec<(SubjectFilter, Handler)>,
+    has_batches: bool,
 }
 
 impl Handlers {
@@ -67,7 +73,24 @@ impl Handlers {
                 .map_err(|source| SubscribeError::Topic { topic, source })?;
             Ok((filter, handler))
         });
-        Ok(Self { routes: routes.collect::<Result<_, SubscribeError>>()? })
+        let routes: Vec<_> = routes.collect::<Result<_, SubscribeError>>()?;
+        let has_batches = routes.iter().any(|(_, route)| matches!(route, Handler::Batch(..)));
+        Ok(Self { routes, has_batches })
+    }
+
+    /// Whether any of them handles several events at once.
+    #[inline]
+    pub(super) fn has_batches(&self) -> bool {
+        self.has_batches
+    }
+
+    /// The place of the handler of batches that events of this subject go to, and how many it takes at once.
+    pub(super) fn find_batch(&self, subject: &[u8]) -> Option<(usize, NonZeroUsize)> {
+        let first = self.routes.iter().position(|(filter, _)| filter.matches(subject))?;
+        match self.routes[first].1 {
+            Handler::Batch(most, _) => Some((first, most)),
+            _ => None,
+        }
     }
 
     /// The handlers whose topics match, in the order in which they were given.

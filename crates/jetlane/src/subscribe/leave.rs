@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use jetlane_jetstream::{Settle, Ticket};
+use jetlane_jetstream::{Held, Settle, Ticket};
 use jetlane_lanes::Step;
 
 use super::letter::{Kind, Leaver};
@@ -19,6 +19,12 @@ impl Worker {
     /// What is to be done with an event that may be none for a handler; `None` if it is one.
     #[cold]
     pub(super) fn prepare_special(&self, job: &mut Job) -> Option<Step> {
+        let policy = &self.task.policy;
+        let is_tired = |held: &Held| policy.has_had_its_chances(held.delivery.delivered);
+        // Events that are no others' business, or leave, are looked at one by one.
+        if job.can_be_split() && (self.shared.parked.any() || job.more.iter().any(is_tired)) {
+            job.split();
+        }
         let redrive = Redrive::of(&job.held.message);
         if let Some(redrive) = redrive {
             if redrive.subscription != self.task.name.as_bytes() {
@@ -45,7 +51,7 @@ impl Worker {
     }
 
     /// The marker behind what was redriven of a parked key.
-    fn end_redrive(&self, job: &Job, through: u64) -> Step {
+    fn end_redrive(&self, job: &mut Job, through: u64) -> Step {
         let (Some(place), token) = (&self.task.parking, self.token(job)) else {
             return self.settle(job, Settle::Ack);
         };

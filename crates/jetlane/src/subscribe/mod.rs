@@ -1,6 +1,7 @@
 //! Subscriptions of the bus: one durable consumer, handlers by topic, and lanes between.
 
 mod around;
+mod batch;
 mod breaker;
 mod consumer;
 mod dead;
@@ -183,6 +184,35 @@ impl Subscribe {
         self
     }
 
+    /// As [`Subscribe::on`], for several events of one aggregate at once, in their order: those that have come together, up to `most`.
+    /// (Events without an aggregate come together whatever they are.) A verdict is one on all of them. If they fail for good, or
+    /// are rejected, they are handled one by one, so that only the one that is wrong is given up.
+    ///
+    /// ```
+    /// # use std::num::NonZeroUsize;
+    /// # use jetlane::{Envelope, EventBus, Strategy};
+    /// # let server = jetlane_testkit::Server::start()?;
+    /// # let bus = EventBus::connect(&server.url())?;
+    /// # bus.topic("order.>").ensure(Strategy::CreateOnly)?;
+    /// let most = NonZeroUsize::new(100).unwrap();
+    /// bus.subscribe("statistics")
+    ///     .on_batch("order.*", most, |events: &[Envelope]| {
+    ///         println!("{} events of {}", events.len(), events[0].aggregate_id());
+    ///     })
+    ///     .start()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn on_batch<R: IntoVerdict>(
+        mut self,
+        topic: &str,
+        most: NonZeroUsize,
+        handler: impl Fn(&[Envelope]) -> R + Send + Sync + 'static,
+    ) -> Self {
+        let handler = Box::new(move |events: &[Envelope]| handler(events).into_verdict());
+        self.handlers.push((topic.into(), Handler::Batch(most, handler)));
+        self
+    }
+
     /// As [`Subscribe::on`], for a handler that returns a future. The lane drives it, and waits for it as for any handler: no
     /// executor is needed and none is started. A future that needs the executor it comes from (its timers, its sockets) finds it if the handler
     /// enters it, as with tokio's `Handle::enter`.
@@ -334,12 +364,12 @@ impl Subscribe {
         let breaker = self.breaker.map(Breaker::new);
         let shared = Shared::new(lanes.lanes.get(), parked, breaker);
         let running = Arc::new(Running::new(self.name.clone(), &consumer.stream_name, shared));
-        let (window, in_order, order) = (self.window(), self.is_in_order(), self.order);
+        let (window, in_order) = (self.window(), self.is_in_order());
         let bus = self.bus.clone();
         let task = Arc::new(self.into_task(&consumer, place)?);
         let (lanes, feeder) =
             Lanes::start(lanes, |lane| Worker::new(lane, running.shared(), Arc::clone(&task)))?;
-        let taker = LaneTaker::new(feeder, order, running.shared());
+        let taker = LaneTaker::new(feeder, Arc::clone(&task), running.shared());
         let consume = bus.jetstream().consume(&consumer).window(window);
         let consume = if in_order { consume.in_order() } else { consume };
         let lost = match &task.policy.dead {

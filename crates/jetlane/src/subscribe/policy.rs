@@ -1,8 +1,9 @@
 //! What becomes of an event that fails.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use jetlane_jetstream::{Held, Settlement, Ticket};
+use jetlane_jetstream::{Held, Receipt, Settlement, Ticket};
 
 use super::dead::DeadLetters;
 use super::letter::{Kind, Story};
@@ -29,11 +30,23 @@ impl Pace {
     }
 }
 
-/// An event on its lane.
+/// An event on its lane, or several of one key that are handled together.
 #[derive(Debug)]
 pub(super) struct Job {
     pub(super) held: Held,
+    /// Those behind it, for a handler of batches.
+    pub(super) more: VecDeque<Held>,
+    pub(super) pace: Steps,
     pub(super) phase: Phase,
+}
+
+/// How a job with several events goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Steps {
+    /// All at once.
+    Together,
+    /// One after the other: something is wrong with one of them.
+    OneByOne,
 }
 
 /// How far an event has come.
@@ -59,7 +72,44 @@ pub(super) struct Leaving {
 
 impl Job {
     pub(super) fn new(held: Held) -> Self {
-        Self { held, phase: Phase::Fresh }
+        Self::batch(held, VecDeque::new())
+    }
+
+    pub(super) fn batch(held: Held, more: VecDeque<Held>) -> Self {
+        Self { held, more, pace: Steps::Together, phase: Phase::Fresh }
+    }
+
+    /// How many events are handled at the next call.
+    pub(super) fn count(&self) -> usize {
+        match self.pace {
+            Steps::Together => 1 + self.more.len(),
+            Steps::OneByOne => 1,
+        }
+    }
+
+    /// Whether it is several events that could be handled one by one.
+    pub(super) fn can_be_split(&self) -> bool {
+        self.count() > 1
+    }
+
+    /// From now on one by one, as if none had been tried.
+    pub(super) fn split(&mut self) {
+        (self.pace, self.phase) = (Steps::OneByOne, Phase::Fresh);
+    }
+
+    /// The next one, when one by one the first is settled.
+    pub(super) fn advance(&mut self) -> bool {
+        match self.more.pop_front() {
+            Some(next) => {
+                (self.held, self.phase) = (next, Phase::Fresh);
+                true
+            }
+            None => false,
+        }
+    }
+
+    pub(super) fn receipts(&self) -> impl Iterator<Item = Receipt> {
+        [&self.held].into_iter().chain(&self.more).map(|held| held.receipt)
     }
 
     /// How often its handler has failed.

@@ -166,7 +166,7 @@ impl Running {
             self.await_last_delivery(js, deadline);
         }
         let Drained { untouched, stuck, .. } = lanes.drain(deadline);
-        let mut receipts: Vec<_> = untouched.into_iter().map(|job| job.held.receipt).collect();
+        let mut receipts: Vec<_> = untouched.iter().flat_map(Job::receipts).collect();
         self.shared.take_refused(&mut receipts);
         let returned = receipts.len();
         // What a stuck handler has goes back as well: else it would come only after the ack wait, behind all the others.

@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 
 use super::breaker::Breaker;
 use super::park::ParkedKeys;
+use super::policy::Job;
 use super::stalled::Stalled;
 
 #[derive(Debug)]
@@ -31,7 +32,14 @@ pub(super) struct Shared {
 #[derive(Debug, Default)]
 #[repr(align(128))]
 struct AtWork {
-    receipt: Mutex<Option<Receipt>>,
+    receipts: Mutex<Receipts>,
+}
+
+/// Of one event, or of all of a batch.
+#[derive(Debug, Default)]
+struct Receipts {
+    first: Option<Receipt>,
+    more: Vec<Receipt>,
 }
 
 #[derive(Debug, Default)]
@@ -65,17 +73,30 @@ impl Shared {
         self.settler.get_or_init(|| settler).settle_all(&mut early);
     }
 
-    /// `lane` has begun to handle an event.
-    pub(super) fn begin_work(&self, lane: usize, receipt: Receipt) {
-        *self.at_work[lane].receipt.lock() = Some(receipt);
+    /// `lane` has begun to handle an event, or a batch.
+    #[inline]
+    pub(super) fn begin_work(&self, lane: usize, job: &Job) {
+        let mut receipts = self.at_work[lane].receipts.lock();
+        receipts.first = Some(job.held.receipt);
+        if !job.more.is_empty() {
+            receipts.more.clear();
+            receipts.more.extend(job.receipts().skip(1));
+        }
     }
 
     /// `lane` is done with the event that it had begun. It is handed to the reactor at once, as the next handler may take
     /// its time; under load acks gather there by themselves.
+    #[inline]
     pub(super) fn end_work(&self, lane: usize, receipt: Receipt, settle: Settle) {
         self.settle(receipt, settle);
         // Not before: whoever finds it here gives it back, and of two settlements the first one counts.
-        *self.at_work[lane].receipt.lock() = None;
+        self.at_work[lane].receipts.lock().first = None;
+    }
+
+    /// `lane` is done with all events of the batch that it had begun.
+    pub(super) fn end_batch(&self, lane: usize, job: &Job, settle: &Settle) {
+        job.receipts().for_each(|receipt| self.settle(receipt, settle.clone()));
+        *self.at_work[lane].receipts.lock() = Receipts::default();
     }
 
     fn settle(&self, receipt: Receipt, settle: Settle) {
@@ -97,7 +118,11 @@ impl Shared {
 
     /// Appends what the lanes have begun and not settled.
     pub(super) fn receipts_at_work(&self, receipts: &mut Vec<Receipt>) {
-        receipts.extend(self.at_work.iter().filter_map(|at_work| *at_work.receipt.lock()));
+        for at_work in &self.at_work {
+            let at_work = at_work.receipts.lock();
+            receipts.extend(at_work.first);
+            receipts.extend(&at_work.more);
+        }
     }
 
     /// The lanes did not take it any more: it goes back with what they have not begun.

@@ -7,10 +7,10 @@ use jetlane_lanes::Step;
 
 use super::around::Arounds;
 use super::breaker::{Admission, Breaker, Turn};
-use super::handler::{Handler, Handlers, RawEvent};
+use super::handler::{Handler, Handlers, OnBatch, RawEvent};
 use super::letter::Writer;
 use super::order::OrderBy;
-use super::policy::{Job, Phase, Policy};
+use super::policy::{Job, Phase, Policy, Steps};
 use super::shared::Shared;
 use crate::letters::redrive::Redrive;
 use crate::{Envelope, Verdict};
@@ -60,13 +60,13 @@ impl Worker {
     fn prepare(&self, job: &mut Job) -> Option<Step> {
         let redrive = Redrive::of(&job.held.message);
         let is_tired = self.task.policy.has_had_its_chances(job.held.delivery.delivered);
-        match redrive.is_some() || is_tired || self.shared.parked.any() {
+        match redrive.is_some() || is_tired || self.shared.parked.any() || job.can_be_split() {
             false => None,
             true => self.prepare_special(job),
         }
     }
 
-    /// Handles an event, unless nobody here is for it.
+    /// Handles an event, or a batch, unless nobody here is for it.
     fn handle(&self, job: &Job) -> Option<Verdict> {
         let held = &job.held;
         let mut envelope = None;
@@ -79,6 +79,7 @@ impl Worker {
                     let (sequence, delivered) = (delivery.stream_sequence, delivery.delivered);
                     return Some(handler(&RawEvent::new(&held.message, sequence, delivered)));
                 }
+                Handler::Batch(_, handler) => return Some(handle_batch(job, handler)),
                 Handler::Envelope(handler) => (None, handler),
                 Handler::Typed(wanted, handler) => (Some(wanted), handler),
             };
@@ -101,9 +102,14 @@ impl Worker {
         let counts = &self.shared.counts;
         match verdict {
             Verdict::Done => {
-                counts.handled.fetch_add(1, Relaxed);
+                counts.handled.fetch_add(job.count() as u64, Relaxed);
                 self.tell_breaker(|breaker| breaker.succeeded());
                 self.settle(job, Settle::Ack)
+            }
+            // Which of them it is is found out one by one.
+            Verdict::Reject { .. } if job.can_be_split() => {
+                job.split();
+                Step::Again { after: Duration::ZERO }
             }
             Verdict::Reject { reason } => {
                 counts.rejected.fetch_add(1, Relaxed);
@@ -136,6 +142,10 @@ impl Worker {
         }
         let failures = self.fail(job, &reason);
         if let Some(kind) = policy.gives_up(failures, self.shared.holds_up(job.held.receipt)) {
+            if job.can_be_split() {
+                job.split();
+                return Step::Again { after: Duration::ZERO };
+            }
             job.leave(kind, reason);
             return self.send_off(job);
         }
@@ -158,6 +168,7 @@ impl Worker {
 
     /// Waits for the next attempt. Events that others can not be acknowledged before look up meanwhile.
     fn wait(&self, job: &mut Job, now: Instant) -> Step {
+        let can_be_split = job.can_be_split();
         let Phase::Retrying { failures, until, reason } = &mut job.phase else {
             return Step::Again { after: Duration::ZERO };
         };
@@ -168,6 +179,10 @@ impl Worker {
         }
         match policy.gives_up(*failures, self.shared.holds_up(job.held.receipt)) {
             None => Step::Again { after: left.min(CROWD_LOOK) },
+            Some(_) if can_be_split => {
+                job.split();
+                Step::Again { after: Duration::ZERO }
+            }
             Some(kind) => {
                 let reason = std::mem::take(reason);
                 job.leave(kind, reason);
@@ -205,11 +220,39 @@ impl Worker {
         }
     }
 
+    /// Settles an event, or all of a batch. Of a batch that goes one by one the next one is on.
     #[inline]
-    pub(super) fn settle(&self, job: &Job, settle: Settle) -> Step {
+    pub(super) fn settle(&self, job: &mut Job, settle: Settle) -> Step {
         self.shared.stalled.resolve(&job.held);
+        match job.more.is_empty() {
+            true => {
+                self.shared.end_work(self.lane, job.held.receipt, settle);
+                Step::Done
+            }
+            false => self.settle_batch(job, settle),
+        }
+    }
+
+    #[cold]
+    fn settle_batch(&self, job: &mut Job, settle: Settle) -> Step {
+        if job.pace == Steps::Together {
+            self.shared.end_batch(self.lane, job, &settle);
+            return Step::Done;
+        }
         self.shared.end_work(self.lane, job.held.receipt, settle);
-        Step::Done
+        job.advance();
+        Step::Again { after: Duration::ZERO }
+    }
+}
+
+/// Handles a batch, or the next one of those that go one by one.
+fn handle_batch(job: &Job, handler: &OnBatch) -> Verdict {
+    let together = job.more.iter().take(job.count() - 1);
+    let all = [&job.held].into_iter().chain(together);
+    match all.map(|held| Envelope::read(&held.message)).collect::<Result<Vec<_>, _>>() {
+        Ok(events) => handler(&events),
+        // Of several, one by one shows which one it is.
+        Err(error) => Verdict::Reject { reason: error.to_string() },
     }
 }
 
@@ -217,7 +260,7 @@ impl jetlane_lanes::Worker for Worker {
     type Job = Job;
 
     fn run(&mut self, job: &mut Job, _: u32) -> Step {
-        self.shared.begin_work(self.lane, job.held.receipt);
+        self.shared.begin_work(self.lane, job);
         match &job.phase {
             Phase::Fresh => {
                 if let Some(step) = self.prepare(job) {
