@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 
 use crate::subscribe::Running;
 use crate::topic::covers;
-use crate::{Envelope, EnvelopeError, Form, Subscribe, Topic};
+use crate::{EncodeError, Envelope, EnvelopeError, Form, Subscribe, Topic};
 
 /// Why an event was not queued. Nothing of it was or will be sent.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -17,6 +17,9 @@ pub enum PublishError {
     /// The envelope can not be sent. The caller's fault.
     #[error(transparent)]
     Envelope(#[from] EnvelopeError),
+    /// The value of a typed event could not be encoded. The caller's fault.
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
     /// The layer below could not take it: see there.
     #[error(transparent)]
     JetStream(#[from] jetlane_jetstream::PublishError),
@@ -111,7 +114,7 @@ impl EventBus {
     ) -> Result<Ticket, PublishError> {
         let event = event.borrow();
         let headers = event.headers()?;
-        Ok(self.inner.js.publish_with(topic, &headers, event.payload())?)
+        Ok(self.inner.js.publish_with(topic, &headers, event.wire_payload())?)
     }
 
     /// Queues events of one topic, in this order, each with a ticket of its own.

@@ -45,6 +45,7 @@ mod close;
 mod envelope;
 mod event_subject;
 mod letters;
+mod payload;
 mod subscribe;
 mod topic;
 mod verdict;
@@ -63,6 +64,11 @@ pub use jetlane_jetstream::{
 };
 pub use jetlane_lanes as lanes;
 pub use letters::{Letter, LetterKind, Letters, LettersError, Pick, RedrivePlan, Redriven};
+#[cfg(feature = "prost")]
+pub use payload::Protobuf;
+pub use payload::{
+    Compress, Compressing, Compression, DecodeError, EncodeError, Encoding, Event, Fault, Json, Raw,
+};
 pub use subscribe::{
     Backlog, BreakerState, CircuitBreaker, Counts, DeadLetters, Next, OrderBy, Parking, RawEvent,
     StalledEvent, StartAt, Subscribe, SubscribeError, Subscription, SubscriptionHealth,

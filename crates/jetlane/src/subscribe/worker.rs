@@ -2,6 +2,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
+use jetlane_client::Message;
 use jetlane_jetstream::Settle;
 use jetlane_lanes::Step;
 
@@ -13,7 +14,7 @@ use super::order::OrderBy;
 use super::policy::{Job, Phase, Policy};
 use super::shared::Shared;
 use crate::letters::redrive::Redrive;
-use crate::{Envelope, Verdict};
+use crate::{Envelope, EnvelopeError, Verdict};
 
 /// An event that no handler here is for goes back for this long: another process may have one.
 const NOT_OURS: Duration = Duration::from_secs(1);
@@ -38,6 +39,8 @@ pub(super) struct Task {
     pub(super) arounds: Arounds,
     pub(super) order: OrderBy,
     pub(super) policy: Policy,
+    /// Most bytes that a compressed payload may become.
+    pub(super) decompress_up_to: usize,
     pub(super) writer: Writer,
     /// Where parked events are: the stream, and what the subjects begin with.
     pub(super) parking: Option<ParkingPlace>,
@@ -48,6 +51,12 @@ pub(super) struct Task {
 pub(super) struct ParkingPlace {
     pub(super) stream: String,
     pub(super) prefix: String,
+}
+
+impl Task {
+    fn read(&self, message: &Message) -> Result<Envelope, EnvelopeError> {
+        Envelope::read_up_to(message, self.decompress_up_to)
+    }
 }
 
 impl Worker {
@@ -82,7 +91,7 @@ impl Worker {
                 Handler::Envelope(handler) => (None, handler),
                 Handler::Typed(wanted, handler) => (Some(wanted), handler),
             };
-            let event = match envelope.get_or_insert_with(|| Envelope::read(&held.message)) {
+            let event = match envelope.get_or_insert_with(|| self.task.read(&held.message)) {
                 Ok(event) => event,
                 Err(error) => return Some(Verdict::Reject { reason: error.to_string() }),
             };
