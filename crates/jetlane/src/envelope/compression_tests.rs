@@ -192,6 +192,16 @@ fn a_form_that_is_json_can_not_be_compressed() {
 
 #[cfg(feature = "zstd")]
 #[test]
+fn a_frame_that_does_not_say_its_size_is_bounded_too() {
+    let plain = vec![0; 1_000_000];
+    let frame = zstd::stream::encode_all(&plain[..], 3).unwrap();
+    let read = |most| Envelope::read_up_to(&marked("zstd", &frame), most);
+    assert_eq!(read(1_000_000).unwrap().payload(), &plain);
+    assert_eq!(read(999_999), Err(EnvelopeError::TooLarge { most: 999_999 }));
+}
+
+#[cfg(feature = "zstd")]
+#[test]
 fn a_frame_that_asks_for_too_much_memory_is_refused() {
     // A frame without a size, whose window is 2 GiB, and a last block of one raw byte.
     let frame = [0x28, 0xb5, 0x2f, 0xfd, 0x00, 0xa8, 0x09, 0x00, 0x00, b'x'];
