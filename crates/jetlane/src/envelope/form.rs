@@ -88,8 +88,7 @@ pub(super) fn read_other(
     most: usize,
 ) -> Result<Envelope, EnvelopeError> {
     let Some(form) = Form::of_other(message) else { return Err(EnvelopeError::NoEnvelope) };
-    let encoding = found.content_encoding.filter(|name| !name.eq_ignore_ascii_case(b"identity"));
-    let envelope = match (form, encoding) {
+    let envelope = match (form, found.content_encoding) {
         (Form::CloudEventsBinary, _) => read_binary(message, found, most)?,
         (_, Some(name)) => {
             return Err(EnvelopeError::CompressedForm { form, encoding: excerpt(name) });
@@ -115,7 +114,7 @@ fn read_binary(
     most: usize,
 ) -> Result<Envelope, EnvelopeError> {
     let payload = match found.content_encoding {
-        Some(name) => unpack(name, &message.payload_bytes(), most)?,
+        Some(name) => unpack(name, message.payload(), most)?,
         None => message.payload_bytes(),
     };
     let mut envelope = cloud_events::read_binary(message, payload)?;

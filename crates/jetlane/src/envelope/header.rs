@@ -69,7 +69,7 @@ impl Envelope {
             content_type: optional(CONTENT_TYPE, found.content_type)?,
             payload: match found.content_encoding {
                 None => message.payload_bytes(),
-                Some(encoding) => unpack(encoding, &message.payload_bytes(), most)?,
+                Some(encoding) => unpack(encoding, message.payload(), most)?,
             },
             packed: Packed::default(),
         })
@@ -178,6 +178,10 @@ impl<'a> Found<'a> {
         let mut found = Self::default();
         if let Some(headers) = message.headers() {
             headers.iter().for_each(|(name, value)| found.note(name, value));
+        }
+        if found.content_encoding.is_some_and(|name| name.eq_ignore_ascii_case(b"identity")) {
+            // That is none.
+            found.content_encoding = None;
         }
         found
     }

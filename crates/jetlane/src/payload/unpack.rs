@@ -17,19 +17,11 @@ const GROWTH: usize = 4;
 
 /// The plain bytes of a body that is marked as `encoding`, if they are no more than `most`.
 #[cold]
-pub(crate) fn unpack(encoding: &[u8], body: &Bytes, most: usize) -> Result<Bytes, EnvelopeError> {
-    if encoding.eq_ignore_ascii_case(b"identity") {
-        return Ok(body.clone());
-    }
+pub(crate) fn unpack(encoding: &[u8], body: &[u8], most: usize) -> Result<Bytes, EnvelopeError> {
     let Some(compression) = Compression::named(encoding) else {
         return Err(EnvelopeError::UnknownEncoding { encoding: excerpt(encoding) });
     };
-    let plain = match body.is_empty() {
-        // Some decoders take it for the end.
-        true => Err(io::Error::from(io::ErrorKind::UnexpectedEof)),
-        false => compression.decompress(body, most),
-    };
-    match plain {
+    match compression.decompress(body, most) {
         Ok(Some(plain)) => Ok(plain.into()),
         Ok(None) => Err(EnvelopeError::TooLarge { most }),
         Err(error) => Err(EnvelopeError::Corrupt {
