@@ -34,6 +34,12 @@
 //! This is for one process at a time a subscription's name, and then it holds over lost connections and dead processes,
 //! too. Processes that share a name ([`Subscribe::shared`]) have it each for itself only.
 //!
+//! # What is in an event
+//!
+//! The bus carries bytes. A type that implements [`Event`] says what they stand for: [`EventBus::publish_event`] and
+//! [`Subscribe::on_event`] take and give its values, in JSON ([`Json`]), Protobuf (`Protobuf`, feature `prost`) or as they are ([`Raw`]).
+//! Payloads that are large may be compressed ([`EventBus::compressing`], features `lz4`, `zstd`, `gzip`); readers see them plain.
+//!
 //! # Layers
 //!
 //! The bus is thin. Below it are [`jetstream`] (streams, consumers, acknowledged publishing), [`client`] (core NATS)
