@@ -20,8 +20,8 @@ impl EventBus {
     /// A handle of this bus that compresses what it publishes: keep one for all events, or one for the topics whose events are
     /// large. Readers need nothing but the feature of the algorithm.
     ///
-    #[cfg_attr(feature = "zstd", doc = "```")]
-    #[cfg_attr(not(feature = "zstd"), doc = "```ignore")]
+    /// ```
+    /// # #[cfg(feature = "zstd")] {
     /// # use jetlane::{Compress, Compression, Envelope, EventBus, Strategy};
     /// # let server = jetlane_testkit::Server::start()?;
     /// # let bus = EventBus::connect(&server.url())?;
@@ -29,6 +29,7 @@ impl EventBus {
     /// let large = bus.compressing(Compress::with(Compression::Zstd).above(4096));
     /// let event = Envelope::new("order-42", "OrderCreated", "7".repeat(100_000));
     /// large.publish("order.created", event)?.wait()?;
+    /// # }
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn compressing(&self, compress: Compress) -> Compressing {
