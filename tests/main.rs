@@ -62,6 +62,8 @@ mod moving;
 mod order;
 #[path = "parking.rs"]
 mod parking;
+#[path = "payload.rs"]
+mod payload;
 #[path = "peers.rs"]
 mod peers;
 #[path = "permissions.rs"]

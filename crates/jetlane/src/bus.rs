@@ -124,7 +124,7 @@ impl EventBus {
     ) -> Result<Ticket, PublishError> {
         let event = event.borrow();
         let headers = event.headers()?;
-        Ok(self.inner.js.publish_with(topic, &headers, event.payload())?)
+        Ok(self.inner.js.publish_with(topic, &headers, event.wire_payload())?)
     }
 
     /// Queues events of one topic, in this order, each with a ticket of its own.

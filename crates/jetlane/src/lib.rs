@@ -34,6 +34,12 @@
 //! This is for one process at a time a subscription's name, and then it holds over lost connections and dead processes,
 //! too. Processes that share a name ([`Subscribe::shared`]) have it each for itself only.
 //!
+//! # What is in an event
+//!
+//! The bus carries bytes. A type that implements [`Event`] says what they stand for: [`EventBus::publish_event`] and
+//! [`Subscribe::on_event`] take and give its values, in JSON ([`Json`]), Protobuf (`Protobuf`, feature `prost`) or as they are ([`Raw`]).
+//! Payloads that are large may be compressed ([`EventBus::compressing`], features `lz4`, `zstd`, `gzip`); readers see them plain.
+//!
 //! # Layers
 //!
 //! The bus is thin. Below it are [`jetstream`] (streams, consumers, acknowledged publishing), [`client`] (core NATS)
@@ -45,6 +51,7 @@ mod close;
 mod envelope;
 mod event_subject;
 mod letters;
+mod payload;
 mod publish;
 mod subscribe;
 mod topic;
@@ -67,6 +74,11 @@ pub use jetlane_lanes as lanes;
 #[cfg(feature = "memory")]
 pub use jetlane_memory as memory;
 pub use letters::{Letter, LetterKind, Letters, LettersError, Pick, RedrivePlan, Redriven};
+#[cfg(feature = "prost")]
+pub use payload::Protobuf;
+pub use payload::{
+    Compress, Compressing, Compression, DecodeError, EncodeError, Encoding, Event, Fault, Json, Raw,
+};
 pub use publish::{
     BatchError, KeyOrder, NotPublished, Outcomes, PublishError, Published, Publisher,
     PublisherBuilder, PublisherError, Rate,

@@ -51,6 +51,38 @@ pub enum EnvelopeError {
         /// What the envelope says.
         envelope: String,
     },
+    /// The payload is compressed by what this program can not read. The fault of who published it, or of who built this program.
+    #[error(
+        "the payload is compressed by {encoding:?}, which this program can not read: lz4, zstd and gzip are features of jetlane"
+    )]
+    UnknownEncoding {
+        /// What the header `Content-Encoding` says.
+        encoding: String,
+    },
+    /// The decompressed payload is larger than the reader takes. The fault of who published it, unless the reader's limit
+    /// ([`crate::Subscribe::decompress_up_to`]) is too small.
+    #[error("the decompressed payload has more than {most} bytes, the reader's limit")]
+    TooLarge {
+        /// The limit, in bytes.
+        most: usize,
+    },
+    /// The payload is not what its header `Content-Encoding` says. The fault of who published it.
+    #[error("the payload can not be decompressed as {encoding}: {reason}")]
+    Corrupt {
+        /// What the header says.
+        encoding: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The message is in a form whose body is JSON, and says that it is compressed: only payloads are, in the other forms. The fault of who
+    /// published it.
+    #[error("the form {form:?} is JSON, and can not be compressed by {encoding:?}")]
+    CompressedForm {
+        /// The form.
+        form: crate::Form,
+        /// What the header `Content-Encoding` says.
+        encoding: String,
+    },
     /// The message has neither headers nor a body that an envelope could be read from.
     #[error("the message is no envelope in any form that is known")]
     NoEnvelope,
@@ -61,6 +93,6 @@ pub(super) fn unreadable(field: &'static str, value: &[u8]) -> EnvelopeError {
 }
 
 /// Anybody may have written it: no more of it than helps.
-pub(super) fn excerpt(value: &[u8]) -> String {
+pub(crate) fn excerpt(value: &[u8]) -> String {
     String::from_utf8_lossy(&value[..value.len().min(100)]).into_owned()
 }

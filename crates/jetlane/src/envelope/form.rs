@@ -4,8 +4,9 @@ use bytes::Bytes;
 use jetlane_client::{Headers, Message};
 
 use super::error::{excerpt, unreadable};
-use super::header::{AGGREGATE_ID, Found, MSG_ID, check};
+use super::header::{AGGREGATE_ID, CONTENT_ENCODING, Found, MSG_ID, check};
 use super::{Envelope, EnvelopeError, cloud_events, json};
+use crate::payload::unpack;
 
 const CONTENT_TYPE: &str = "content-type";
 
@@ -14,10 +15,13 @@ const CONTENT_TYPE: &str = "content-type";
 /// event id, if there is one, as `Nats-Msg-Id`.
 ///
 /// As CloudEvents the event id is `id`, the event type `type`, the aggregate id `subject`, the timestamp `time`, the source `source`
-/// (without one: the aggregate type, which is the first token of the topic), and `datacontenttype` is `application/json` if the
-/// payload is JSON, else `application/octet-stream`. Extensions: `eventversion` (decimal digits; read as 1 if it is not
+/// (without one: the aggregate type, which is the first token of the topic), and `datacontenttype` the content type (without
+/// one: `application/json` if the payload is JSON, else `application/octet-stream`). Extensions: `eventversion` (decimal digits; read as 1 if it is not
 /// there), `correlationid`, and the trace id as `traceparent` if it is one (W3C Trace Context), else as `traceid`. A CloudEvent
 /// of somebody else needs `subject` and `time`, which are optional there; extensions that are not named here are not kept.
+///
+/// The forms whose body is the payload may be compressed ([`Envelope::compressed`]), which the header `Content-Encoding` says. The others may
+/// not: their body is JSON for whoever reads it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Form {
@@ -80,16 +84,20 @@ fn is_cloud_events(content_type: &[u8]) -> bool {
 #[cold]
 pub(super) fn read_other(
     message: &Message,
-    msg_id: Option<&[u8]>,
+    found: &Found<'_>,
+    most: usize,
 ) -> Result<Envelope, EnvelopeError> {
-    let envelope = match Form::of_other(message) {
-        Some(Form::CloudEventsStructured) => {
+    let Some(form) = Form::of_other(message) else { return Err(EnvelopeError::NoEnvelope) };
+    let envelope = match (form, found.content_encoding) {
+        (Form::CloudEventsBinary, _) => read_binary(message, found, most)?,
+        (_, Some(name)) => {
+            return Err(EnvelopeError::CompressedForm { form, encoding: excerpt(name) });
+        }
+        (Form::CloudEventsStructured, None) => {
             check_format(content_type(message).unwrap_or_default())?;
             cloud_events::read_structured(&message.payload_bytes())?
         }
-        Some(Form::CloudEventsBinary) => cloud_events::read_binary(message)?,
-        Some(_) => with_msg_id(Envelope::from_json(message.payload_bytes())?, message, msg_id),
-        None => return Err(EnvelopeError::NoEnvelope),
+        _ => with_msg_id(Envelope::from_json(message.payload_bytes())?, message, found.msg_id),
     };
     match Envelope::key_header(message) {
         Some(key) if key != envelope.aggregate_id.as_bytes() => {
@@ -98,6 +106,23 @@ pub(super) fn read_other(
         }
         _ => Ok(envelope),
     }
+}
+
+fn read_binary(
+    message: &Message,
+    found: &Found<'_>,
+    most: usize,
+) -> Result<Envelope, EnvelopeError> {
+    let payload = match found.content_encoding {
+        Some(name) => unpack(name, message.payload(), most)?,
+        None => message.payload_bytes(),
+    };
+    let mut envelope = cloud_events::read_binary(message, payload)?;
+    // Where the content type of the data stands some libraries see as the bindings of other protocols do.
+    if let (None, Some(kind)) = (&envelope.content_type, found.content_type) {
+        envelope.content_type = message.share(kind).try_into().ok();
+    }
+    Ok(envelope)
 }
 
 /// Of the formats of structured mode we know JSON; some libraries leave its name out. Batches are several events.
@@ -112,8 +137,8 @@ fn check_format(content_type: &[u8]) -> Result<(), EnvelopeError> {
 
 /// Reads a message that says everything twice: in headers, and in a body as the Go system writes it.
 pub(super) fn read_doubled(message: &Message, found: &Found<'_>) -> Option<Envelope> {
-    // Nearly every payload is done with here.
-    if !json::begins_as_go_writes(message.payload()) {
+    // Nearly every payload is done with here. The Go system compresses nothing.
+    if found.content_encoding.is_some() || !json::begins_as_go_writes(message.payload()) {
         return None;
     }
     let envelope = Envelope::from_json(message.payload_bytes()).ok()?;
@@ -147,7 +172,7 @@ impl Envelope {
                 for (field, value) in self.headers()?.lines() {
                     add(&mut headers, field, &String::from_utf8_lossy(value))?;
                 }
-                self.payload.clone()
+                self.wire_payload().clone()
             }
             Form::Json => {
                 self.add_ids(&mut headers)?;
@@ -161,7 +186,10 @@ impl Envelope {
             Form::CloudEventsBinary => {
                 self.add_ids(&mut headers)?;
                 self.write_binary(topic, &mut headers)?;
-                self.payload.clone()
+                if let Some(compression) = self.compression() {
+                    add(&mut headers, CONTENT_ENCODING, compression.name())?;
+                }
+                self.wire_payload().clone()
             }
         };
         Ok(Encoded { headers, body })

@@ -7,6 +7,7 @@ use jetlane_client::{HeaderBlock, Headers, Message};
 
 use super::error::unreadable;
 use super::{Envelope, EnvelopeError, form};
+use crate::payload::{Compression, Packed, unpack};
 
 const VERSION_LINE: &[u8] = b"NATS/1.0\r\n";
 pub(super) const AGGREGATE_ID: &str = "X-Aggregate-ID";
@@ -17,18 +18,34 @@ const EVENT_ID: &str = "X-Event-ID";
 const TRACE_ID: &str = "X-Trace-ID";
 const CORRELATION_ID: &str = "X-Correlation-ID";
 const SOURCE: &str = "X-Event-Source";
+pub(super) const CONTENT_TYPE: &str = "Content-Type";
+pub(super) const CONTENT_ENCODING: &str = "Content-Encoding";
 /// The id again, where the server looks for it to recognise duplicates.
 pub(super) const MSG_ID: &str = "Nats-Msg-Id";
 
 impl Envelope {
-    /// Reads the envelope of a message, in whichever [`crate::Form`] it is: that is recognised by itself.
+    /// The most bytes that a compressed payload is read to, where nobody says otherwise: 16 MiB.
+    pub const DECOMPRESS_UP_TO: usize = 16 << 20;
+
+    /// Reads the envelope of a message, in whichever [`crate::Form`] it is: that is recognised by itself. A payload that is marked as
+    /// compressed is decompressed, to [`Envelope::DECOMPRESS_UP_TO`] bytes at most.
     ///
     /// # Errors
     /// [`EnvelopeError`] if it is no envelope, or a field is missing or can not be read.
+    #[inline]
     pub fn read(message: &Message) -> Result<Self, EnvelopeError> {
+        Self::read_up_to(message, Self::DECOMPRESS_UP_TO)
+    }
+
+    /// As [`Envelope::read`], where a compressed payload may have so many bytes, and no more. Little more memory than that is taken,
+    /// whatever the payload would become. Payloads that are not compressed are bounded by the server's `max_payload`.
+    ///
+    /// # Errors
+    /// [`EnvelopeError`]; [`EnvelopeError::TooLarge`] if it has more.
+    pub fn read_up_to(message: &Message, most: usize) -> Result<Self, EnvelopeError> {
         let found = Found::of(message);
         if !found.is_header_form() {
-            return form::read_other(message, found.msg_id);
+            return form::read_other(message, &found, most);
         }
         if let Some(envelope) = form::read_doubled(message, &found) {
             return Ok(envelope);
@@ -49,7 +66,12 @@ impl Envelope {
             trace_id: optional(TRACE_ID, found.trace_id)?,
             correlation_id: optional(CORRELATION_ID, found.correlation_id)?,
             source: optional(SOURCE, found.source)?,
-            payload: message.payload_bytes(),
+            content_type: optional(CONTENT_TYPE, found.content_type)?,
+            payload: match found.content_encoding {
+                None => message.payload_bytes(),
+                Some(encoding) => unpack(encoding, message.payload(), most)?,
+            },
+            packed: Packed::default(),
         })
     }
 
@@ -76,16 +98,18 @@ impl Envelope {
     /// The text fields that are there. The aggregate id is first, because a receiver looks for it first.
     fn fields(&self) -> impl Iterator<Item = (&'static str, &str)> {
         [
-            (AGGREGATE_ID, Some(&self.aggregate_id)),
-            (EVENT_TYPE, Some(&self.event_type)),
-            (EVENT_ID, self.event_id.as_ref()),
-            (MSG_ID, self.event_id.as_ref()),
-            (TRACE_ID, self.trace_id.as_ref()),
-            (CORRELATION_ID, self.correlation_id.as_ref()),
-            (SOURCE, self.source.as_ref()),
+            (AGGREGATE_ID, Some(self.aggregate_id())),
+            (EVENT_TYPE, Some(self.event_type())),
+            (EVENT_ID, self.event_id()),
+            (MSG_ID, self.event_id()),
+            (TRACE_ID, self.trace_id()),
+            (CORRELATION_ID, self.correlation_id()),
+            (SOURCE, self.source()),
+            (CONTENT_TYPE, self.content_type()),
+            (CONTENT_ENCODING, self.compression().map(Compression::name)),
         ]
         .into_iter()
-        .filter_map(|(field, value)| Some((field, &**value?)))
+        .filter_map(|(field, value)| Some((field, value?)))
     }
 }
 
@@ -149,6 +173,8 @@ pub(super) struct Found<'a> {
     trace_id: Option<&'a [u8]>,
     correlation_id: Option<&'a [u8]>,
     source: Option<&'a [u8]>,
+    pub(super) content_type: Option<&'a [u8]>,
+    pub(super) content_encoding: Option<&'a [u8]>,
 }
 
 impl<'a> Found<'a> {
@@ -156,6 +182,10 @@ impl<'a> Found<'a> {
         let mut found = Self::default();
         if let Some(headers) = message.headers() {
             headers.iter().for_each(|(name, value)| found.note(name, value));
+        }
+        if found.content_encoding.is_some_and(|name| name.eq_ignore_ascii_case(b"identity")) {
+            // That is none.
+            found.content_encoding = None;
         }
         found
     }
@@ -177,6 +207,8 @@ impl<'a> Found<'a> {
             b"X-Trace-ID" => &mut self.trace_id,
             b"X-Correlation-ID" => &mut self.correlation_id,
             b"X-Event-Source" => &mut self.source,
+            b"Content-Type" | b"content-type" => &mut self.content_type,
+            b"Content-Encoding" | b"content-encoding" => &mut self.content_encoding,
             _ => return,
         };
         // As the server does, the first one counts.

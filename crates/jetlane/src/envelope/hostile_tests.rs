@@ -5,7 +5,7 @@ use super::{Envelope, EnvelopeError, Form};
 
 const ROUNDS: usize = 5000;
 /// What is likely to matter to a reader.
-const PIECES: [&[u8]; 14] = [
+const PIECES: [&[u8]; 15] = [
     b"\"",
     b"\\u0000",
     b"\\ud800",
@@ -20,6 +20,7 @@ const PIECES: [&[u8]; 14] = [
     b"ce-",
     b"\"aggregate_id\":\"x\",",
     b"Content-Type: application/cloudevents+json\r\n",
+    b"Content-Encoding: gzip\r\n",
 ];
 
 fn mutate(bytes: &mut Vec<u8>, random: &mut fastrand::Rng) {

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::{Envelope, EnvelopeError, body};
+use crate::payload::Packed;
 
 const AGGREGATE_ID: &str = "aggregate_id";
 const EVENT_TYPE: &str = "event_type";
@@ -55,7 +56,8 @@ struct Written<'a> {
 impl Envelope {
     /// The envelope as one JSON object, payload included, as [`super::Form::Json`] has it on the wire: `event_id`, `aggregate_id`,
     /// `event_type`, `event_version`, `timestamp` (RFC 3339), `trace_id`, `correlation_id` and `payload`; ids that are not there
-    /// are left out. The payload is copied as it is, without white space around it. The source has no place in this form.
+    /// are left out. The payload is copied as it is, without white space around it. The source and the content type have no
+    /// place in this form.
     ///
     /// # Errors
     /// [`EnvelopeError::PayloadNotJson`] if the payload is anything else, or empty; others if a field that must be there is empty, or
@@ -108,7 +110,9 @@ impl Envelope {
             trace_id: text(TRACE_ID, fields.trace_id)?,
             correlation_id: text(CORRELATION_ID, fields.correlation_id)?,
             source: None,
+            content_type: None,
             payload: json.slice_ref(payload.get().as_bytes()),
+            packed: Packed::default(),
         })
     }
 }

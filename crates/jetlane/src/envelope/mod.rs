@@ -15,12 +15,15 @@ use bytestring::ByteString;
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use crate::payload::Packed;
+
 pub use error::EnvelopeError;
+pub(crate) use error::excerpt;
 pub use form::Form;
 pub use header::EnvelopeHeaders;
 
 /// An event with what is known about it. On the wire all of it is headers (`X-Event-ID`, `X-Aggregate-ID`, `X-Event-Type`,
-/// `X-Event-Version`, `X-Timestamp`, `X-Trace-ID`, `X-Correlation-ID`, `X-Event-Source`), and the body is the payload's
+/// `X-Event-Version`, `X-Timestamp`, `X-Trace-ID`, `X-Correlation-ID`, `X-Event-Source`, `Content-Type`), and the body is the payload's
 /// bytes, unless another [`Form`] is chosen. The event id is also the `Nats-Msg-Id`, so a stream stores an event once within
 /// its duplicate window.
 ///
@@ -42,7 +45,10 @@ pub struct Envelope {
     trace_id: Option<ByteString>,
     correlation_id: Option<ByteString>,
     source: Option<ByteString>,
+    content_type: Option<ByteString>,
     payload: Bytes,
+    /// The payload as it is sent, if that is not as it is.
+    pub(crate) packed: Packed,
 }
 
 impl Envelope {
@@ -61,7 +67,9 @@ impl Envelope {
             trace_id: None,
             correlation_id: None,
             source: None,
+            content_type: None,
             payload: payload.into(),
+            packed: Packed::default(),
         }
     }
 
@@ -109,6 +117,15 @@ impl Envelope {
         self
     }
 
+    /// The same with this content type: the media type of its payload, such as `application/json`. Default: none. The JSON form has no
+    /// place for it, as its payload is always JSON. An event that is published as a CloudEvent without one gets
+    /// `application/json` if its payload is JSON, else `application/octet-stream`.
+    #[must_use]
+    pub fn with_content_type(mut self, content_type: impl Into<ByteString>) -> Self {
+        self.content_type = Some(content_type.into());
+        self
+    }
+
     /// Names this event among all. `None` only for an event that was read in [`Form::Json`] and came without: an id made
     /// up here would be another one each time it is delivered.
     pub fn event_id(&self) -> Option<&str> {
@@ -150,7 +167,12 @@ impl Envelope {
         self.source.as_deref()
     }
 
-    /// The payload, as it is on the wire.
+    /// The media type of the payload, if that was said.
+    pub fn content_type(&self) -> Option<&str> {
+        self.content_type.as_deref()
+    }
+
+    /// The payload. One that was compressed is plain here.
     pub fn payload(&self) -> &Bytes {
         &self.payload
     }
@@ -174,6 +196,10 @@ fn new_id() -> ByteString {
 
 #[cfg(test)]
 mod cloud_events_tests;
+#[cfg(test)]
+mod compression_tests;
+#[cfg(test)]
+mod content_type_tests;
 #[cfg(test)]
 mod header_tests;
 #[cfg(test)]

@@ -28,7 +28,7 @@ pub(super) fn parts(form: Form, envelope: &Envelope) -> Result<(Vec<u8>, Vec<u8>
     let mut block = Vec::new();
     if form == Form::Header {
         envelope.headers()?.encode(&mut block);
-        return Ok((block, envelope.payload().to_vec()));
+        return Ok((block, envelope.wire_payload().to_vec()));
     }
     let encoded = envelope.encode(form, "order.created")?;
     encoded.headers.encode(&mut block);

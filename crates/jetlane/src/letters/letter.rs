@@ -47,7 +47,7 @@ pub struct Letter {
     pub deliveries: u64,
     /// When the letter was written, by the clock of who wrote it.
     pub time: SystemTime,
-    /// The event's payload; `None` if event and history together were too large: it still stands in its stream.
+    /// The event's payload as it was published, so still compressed if the header `Content-Encoding` says so; `None` if event and history together were too large: it still stands in its stream.
     pub payload: Option<Bytes>,
     pub(super) message: StoredMessage,
 }

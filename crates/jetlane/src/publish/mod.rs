@@ -13,7 +13,7 @@ mod worker;
 
 use jetlane_jetstream::{AtomicError, Ticket};
 
-use crate::EnvelopeError;
+use crate::{EncodeError, EnvelopeError};
 
 pub use builder::{PublisherBuilder, PublisherError};
 pub use keys::KeyOrder;
@@ -30,6 +30,9 @@ pub enum PublishError {
     /// The envelope can not be sent. The caller's fault.
     #[error(transparent)]
     Envelope(#[from] EnvelopeError),
+    /// The value of a typed event could not be encoded. The caller's fault.
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
     /// The layer below could not take it: see there.
     #[error(transparent)]
     JetStream(#[from] jetlane_jetstream::PublishError),

@@ -30,7 +30,7 @@ impl<'a> RawEvent<'a> {
         self.message.headers()
     }
 
-    /// Its payload.
+    /// Its payload, as it is on the wire: compressed, if the header `Content-Encoding` says so.
     pub fn payload(&self) -> &'a [u8] {
         self.message.payload()
     }

@@ -121,6 +121,7 @@ pub struct Subscribe {
     ack_wait: Duration,
     owners: Owners,
     order: OrderBy,
+    decompress_up_to: usize,
     arounds: Arounds,
     pace: Pace,
     dead: Option<DeadLetters>,
@@ -148,6 +149,7 @@ impl Subscribe {
             ack_wait: Duration::from_secs(10),
             owners: Owners::One,
             order: OrderBy::Aggregate,
+            decompress_up_to: Envelope::DECOMPRESS_UP_TO,
             arounds: Arounds::default(),
             pace: Pace::default(),
             dead: None,
@@ -266,6 +268,14 @@ impl Subscribe {
     /// Which events are handled in order. Default: those of one aggregate; events without one are spread over all lanes.
     pub fn order_by(mut self, order: OrderBy) -> Self {
         self.order = order;
+        self
+    }
+
+    /// The most bytes that a compressed payload may become; an event whose payload becomes more is rejected. It bounds what one event can take
+    /// of memory, times the number of lanes. Default [`Envelope::DECOMPRESS_UP_TO`]. Handlers of [`Subscribe::on_raw`] see
+    /// payloads as they are on the wire.
+    pub fn decompress_up_to(mut self, bytes: usize) -> Self {
+        self.decompress_up_to = bytes;
         self
     }
 
@@ -398,6 +408,7 @@ impl Subscribe {
             handlers: Handlers::new(self.handlers)?,
             arounds: self.arounds,
             order: self.order,
+            decompress_up_to: self.decompress_up_to,
             policy: Policy {
                 pace: self.pace,
                 dead: self.dead,

@@ -2,6 +2,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
+use jetlane_client::Message;
 use jetlane_jetstream::Settle;
 use jetlane_lanes::Step;
 
@@ -13,7 +14,7 @@ use super::order::OrderBy;
 use super::policy::{Job, Phase, Policy, Steps};
 use super::shared::Shared;
 use crate::letters::redrive::Redrive;
-use crate::{Envelope, Verdict};
+use crate::{Envelope, EnvelopeError, Verdict};
 
 /// An event that no handler here is for goes back for this long: another process may have one.
 const NOT_OURS: Duration = Duration::from_secs(1);
@@ -38,6 +39,8 @@ pub(super) struct Task {
     pub(super) arounds: Arounds,
     pub(super) order: OrderBy,
     pub(super) policy: Policy,
+    /// Most bytes that a compressed payload may become.
+    pub(super) decompress_up_to: usize,
     pub(super) writer: Writer,
     /// Where parked events are: the stream, and what the subjects begin with.
     pub(super) parking: Option<ParkingPlace>,
@@ -48,6 +51,21 @@ pub(super) struct Task {
 pub(super) struct ParkingPlace {
     pub(super) stream: String,
     pub(super) prefix: String,
+}
+
+impl Task {
+    fn read(&self, message: &Message) -> Result<Envelope, EnvelopeError> {
+        Envelope::read_up_to(message, self.decompress_up_to)
+    }
+}
+
+/// What came of an event.
+enum Handled {
+    With(Verdict),
+    /// Its topic is ours, and its type is nobody's here.
+    OtherType,
+    /// Its topic is nobody's here, as that of an event which was on its way when the subscription changed.
+    OtherTopic,
 }
 
 impl Worker {
@@ -67,7 +85,7 @@ impl Worker {
     }
 
     /// Handles an event, or a batch, unless nobody here is for it.
-    fn handle(&self, job: &Job) -> Option<Verdict> {
+    fn handle(&self, job: &Job) -> Handled {
         let held = &job.held;
         let mut envelope = None;
         let mut found = false;
@@ -77,25 +95,35 @@ impl Worker {
                 Handler::Raw(handler) => {
                     let delivery = &held.delivery;
                     let (sequence, delivered) = (delivery.stream_sequence, delivery.delivered);
-                    return Some(handler(&RawEvent::new(&held.message, sequence, delivered)));
+                    let event = RawEvent::new(&held.message, sequence, delivered);
+                    return Handled::With(handler(&event));
                 }
-                Handler::Batch(_, handler) => return Some(handle_batch(job, handler)),
+                Handler::Batch(_, handler) => {
+                    return Handled::With(self.handle_batch(job, handler));
+                }
                 Handler::Envelope(handler) => (None, handler),
                 Handler::Typed(wanted, handler) => (Some(wanted), handler),
             };
-            let event = match envelope.get_or_insert_with(|| Envelope::read(&held.message)) {
+            let event = match envelope.get_or_insert_with(|| self.task.read(&held.message)) {
                 Ok(event) => event,
-                Err(error) => return Some(Verdict::Reject { reason: error.to_string() }),
+                Err(error) => return Handled::With(Verdict::Reject { reason: error.to_string() }),
             };
             if wanted.is_none_or(|wanted| wanted == event.event_type()) {
-                return Some(self.task.arounds.run(&**handler, event));
+                return Handled::With(self.task.arounds.run(&**handler, event));
             }
         }
-        if found {
-            // Its topic is ours, and its type is not: it is for others.
-            self.shared.counts.passed_over.fetch_add(1, Relaxed);
+        if found { Handled::OtherType } else { Handled::OtherTopic }
+    }
+
+    /// Handles a batch, or the next one of those that go one by one.
+    fn handle_batch(&self, job: &Job, handler: &OnBatch) -> Verdict {
+        let together = job.more.iter().take(job.count() - 1);
+        let all = [&job.held].into_iter().chain(together);
+        match all.map(|held| self.task.read(&held.message)).collect::<Result<Vec<_>, _>>() {
+            Ok(events) => handler(&events),
+            // Of several, one by one shows which one it is.
+            Err(error) => Verdict::Reject { reason: error.to_string() },
         }
-        found.then_some(Verdict::Done)
     }
 
     fn conclude(&self, job: &mut Job, verdict: Verdict) -> Step {
@@ -245,17 +273,6 @@ impl Worker {
     }
 }
 
-/// Handles a batch, or the next one of those that go one by one.
-fn handle_batch(job: &Job, handler: &OnBatch) -> Verdict {
-    let together = job.more.iter().take(job.count() - 1);
-    let all = [&job.held].into_iter().chain(together);
-    match all.map(|held| Envelope::read(&held.message)).collect::<Result<Vec<_>, _>>() {
-        Ok(events) => handler(&events),
-        // Of several, one by one shows which one it is.
-        Err(error) => Verdict::Reject { reason: error.to_string() },
-    }
-}
-
 impl jetlane_lanes::Worker for Worker {
     type Job = Job;
 
@@ -279,8 +296,13 @@ impl jetlane_lanes::Worker for Worker {
             return Step::Again { after };
         }
         match self.handle(job) {
-            Some(verdict) => self.conclude(job, verdict),
-            None => self.settle(job, Settle::Nak { delay: NOT_OURS }),
+            Handled::With(verdict) => self.conclude(job, verdict),
+            // It is for others, who get it by a consumer of their own.
+            Handled::OtherType => {
+                self.shared.counts.passed_over.fetch_add(1, Relaxed);
+                self.settle(job, Settle::Ack)
+            }
+            Handled::OtherTopic => self.settle(job, Settle::Nak { delay: NOT_OURS }),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use bytes::Bytes;
 use bytestring::ByteString;
 use jetlane_client::{Headers, Message};
 
@@ -17,7 +18,11 @@ fn attribute(header: &[u8]) -> Option<Vec<u8>> {
     prefix.eq_ignore_ascii_case(PREFIX).then(|| name.to_ascii_lowercase())
 }
 
-pub(in crate::envelope) fn read(message: &Message) -> Result<Envelope, EnvelopeError> {
+/// Reads the attributes; `payload` is the body, decompressed.
+pub(in crate::envelope) fn read(
+    message: &Message,
+    payload: Bytes,
+) -> Result<Envelope, EnvelopeError> {
     let mut attributes = Attributes::default();
     for (header, value) in message.headers().into_iter().flat_map(|headers| headers.iter()) {
         let Some(name) = attribute(header) else { continue };
@@ -31,6 +36,7 @@ pub(in crate::envelope) fn read(message: &Message) -> Result<Envelope, EnvelopeE
             b"eventversion" => (super::EVENT_VERSION, &mut attributes.event_version),
             b"traceparent" => (super::TRACEPARENT, &mut attributes.traceparent),
             b"traceid" => (super::TRACE_ID, &mut attributes.trace_id),
+            b"datacontenttype" => (super::DATACONTENTTYPE, &mut attributes.content_type),
             b"correlationid" => (super::CORRELATION_ID, &mut attributes.correlation_id),
             _ => continue,
         };
@@ -39,7 +45,7 @@ pub(in crate::envelope) fn read(message: &Message) -> Result<Envelope, EnvelopeE
             *place = Some(text(message, field, value)?);
         }
     }
-    attributes.into_envelope(message.payload_bytes())
+    attributes.into_envelope(payload)
 }
 
 fn text(message: &Message, field: &'static str, value: &[u8]) -> Result<ByteString, EnvelopeError> {

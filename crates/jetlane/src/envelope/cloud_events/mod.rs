@@ -15,6 +15,7 @@ use bytestring::ByteString;
 
 use super::error::unreadable;
 use super::{Envelope, EnvelopeError, body};
+use crate::payload::Packed;
 
 pub(super) use binary::{read as read_binary, subject as binary_subject};
 pub(super) use structured::{CONTENT_TYPE, peek_subject, read as read_structured};
@@ -44,6 +45,7 @@ struct Attributes {
     traceparent: Option<ByteString>,
     trace_id: Option<ByteString>,
     correlation_id: Option<ByteString>,
+    content_type: Option<ByteString>,
 }
 
 impl Attributes {
@@ -66,7 +68,9 @@ impl Attributes {
             trace_id: self.traceparent.or(self.trace_id),
             correlation_id: self.correlation_id,
             source: Some(body::needed(SOURCE, self.source)?),
+            content_type: self.content_type,
             payload,
+            packed: Packed::default(),
         })
     }
 }
@@ -82,12 +86,20 @@ enum Data {
     None,
 }
 
-fn data_of(payload: &[u8]) -> Data {
-    match payload {
+/// What says that it is no JSON is none, whatever it looks like: it is to be read as it was written.
+fn data_of(envelope: &Envelope) -> Data {
+    let may_be_json = envelope.content_type().is_none_or(is_json);
+    match &envelope.payload[..] {
         [] => Data::None,
-        _ if body::value(payload).is_ok() => Data::Json,
+        payload if may_be_json && body::value(payload).is_ok() => Data::Json,
         _ => Data::Other,
     }
+}
+
+/// Whether a media type is JSON, as the JSON format of CloudEvents says.
+fn is_json(media_type: &str) -> bool {
+    let essence = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    essence.ends_with("/json") || essence.ends_with("+json")
 }
 
 /// The attributes of `envelope`, published to `topic`, and what its data is.
@@ -104,8 +116,9 @@ fn attributes<'a>(
     if source.bytes().any(|byte| byte <= b' ' || byte == 0x7f) {
         return Err(EnvelopeError::Unsendable { field: SOURCE });
     }
-    let data = data_of(&envelope.payload);
+    let data = data_of(envelope);
     let content_type = match data {
+        _ if envelope.content_type().is_some() => envelope.content_type(),
         Data::Json => Some("application/json"),
         Data::Other => Some("application/octet-stream"),
         Data::None => None,

@@ -8,7 +8,7 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use super::{Attribute, Attributes, Data};
+use super::{Attribute, Attributes, Data, is_json};
 use crate::envelope::error::unreadable;
 use crate::envelope::{Envelope, EnvelopeError, body};
 
@@ -69,12 +69,17 @@ pub(in crate::envelope) fn read(json: &Bytes) -> Result<Envelope, EnvelopeError>
         traceparent: text(super::TRACEPARENT, fields.traceparent)?,
         trace_id: text(super::TRACE_ID, fields.trace_id)?,
         correlation_id: text(super::CORRELATION_ID, fields.correlation_id)?,
+        content_type: text(super::DATACONTENTTYPE, fields.datacontenttype)?,
     };
-    let payload = payload(json, &fields)?;
+    let payload = payload(json, &fields, attributes.content_type.as_deref())?;
     attributes.into_envelope(payload)
 }
 
-fn payload(json: &Bytes, fields: &Fields<'_>) -> Result<Bytes, EnvelopeError> {
+fn payload(
+    json: &Bytes,
+    fields: &Fields<'_>,
+    content_type: Option<&str>,
+) -> Result<Bytes, EnvelopeError> {
     match (fields.data, fields.data_base64) {
         (Some(_), Some(_)) => {
             Err(EnvelopeError::Malformed { reason: "it has both data and data_base64".into() })
@@ -86,8 +91,8 @@ fn payload(json: &Bytes, fields: &Fields<'_>) -> Result<Bytes, EnvelopeError> {
             Ok(BASE64.decode(text.as_bytes()).map_err(|_| bad())?.into())
         }
         (Some(data), None) => {
-            let kind = body::text(json, super::DATACONTENTTYPE, fields.datacontenttype)?;
-            let is_text = kind.is_some_and(|kind| !is_json(&kind)) && data.get().starts_with('"');
+            let is_text =
+                content_type.is_some_and(|kind| !is_json(kind)) && data.get().starts_with('"');
             match is_text {
                 // Data that is text, and no JSON, is in the string.
                 true => Ok(body::text(json, DATA, Some(data))?.unwrap_or_default().into_bytes()),
@@ -95,12 +100,6 @@ fn payload(json: &Bytes, fields: &Fields<'_>) -> Result<Bytes, EnvelopeError> {
             }
         }
     }
-}
-
-/// Whether a media type is JSON, as the JSON format of CloudEvents says.
-fn is_json(media_type: &str) -> bool {
-    let essence = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    essence.ends_with("/json") || essence.ends_with("+json")
 }
 
 /// The subject, which is the aggregate id, without reading the data where that stands behind.
