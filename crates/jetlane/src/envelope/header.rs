@@ -3,10 +3,11 @@
 use std::fmt::{self, Write};
 
 use bytestring::ByteString;
-use jetlane_client::{HeaderBlock, Headers, Message};
+use jetlane_client::{HeaderBlock, HeaderView, Headers, Message};
+use jiff::Timestamp;
 
 use super::error::unreadable;
-use super::{Envelope, EnvelopeError, form};
+use super::{Envelope, EnvelopeError, form, time};
 use crate::payload::{Compression, Packed, unpack};
 
 const VERSION_LINE: &[u8] = b"NATS/1.0\r\n";
@@ -62,7 +63,7 @@ impl Envelope {
             aggregate_id: text(AGGREGATE_ID, needed(AGGREGATE_ID, found.aggregate_id)?)?,
             event_type: text(EVENT_TYPE, needed(EVENT_TYPE, found.event_type)?)?,
             event_version: parse(EVENT_VERSION, needed(EVENT_VERSION, found.event_version)?)?,
-            timestamp: parse(TIMESTAMP, needed(TIMESTAMP, found.timestamp)?)?,
+            timestamp: read_time(needed(TIMESTAMP, found.timestamp)?)?,
             trace_id: optional(TRACE_ID, found.trace_id)?,
             correlation_id: optional(CORRELATION_ID, found.correlation_id)?,
             source: optional(SOURCE, found.source)?,
@@ -178,15 +179,57 @@ pub(super) struct Found<'a> {
 }
 
 impl<'a> Found<'a> {
+    #[inline]
     pub(super) fn of(message: &'a Message) -> Self {
-        let mut found = Self::default();
-        if let Some(headers) = message.headers() {
-            headers.iter().for_each(|(name, value)| found.note(name, value));
-        }
+        let Some(headers) = message.headers() else { return Self::default() };
+        let mut found =
+            Self::of_ours(headers.as_bytes()).unwrap_or_else(|| Self::of_others(headers));
         if found.content_encoding.is_some_and(|name| name.eq_ignore_ascii_case(b"identity")) {
             // That is none.
             found.content_encoding = None;
         }
+        found
+    }
+
+    /// A block with nothing but lines as jetlane writes them, in its order; some are left out. Each is known by a few bytes, and only
+    /// its end is searched for. What is not quite so is read as any other block.
+    #[inline]
+    fn of_ours(block: &'a [u8]) -> Option<Self> {
+        let mut found = Self::default();
+        let mut rest = block.strip_prefix(VERSION_LINE)?;
+        let mut take = |field: &mut Option<&'a [u8]>, line: Option<&'a [u8]>| {
+            if let Some(line) = line {
+                let end = memchr::memchr(b'\n', line)?;
+                let value = line[..end].strip_suffix(b"\r")?;
+                // White space around a value is none of it.
+                if !value.first()?.is_ascii_graphic() || !value.last()?.is_ascii_graphic() {
+                    return None;
+                }
+                *field = Some(value);
+                rest = &line[end + 1..];
+            }
+            Some(rest)
+        };
+        let mut at = take(&mut None, None)?;
+        // One by one, so that each comparison is of a length that the compiler knows.
+        at = take(&mut found.aggregate_id, at.strip_prefix(b"X-Aggregate-ID: "))?;
+        at = take(&mut found.event_type, at.strip_prefix(b"X-Event-Type: "))?;
+        at = take(&mut found.event_id, at.strip_prefix(b"X-Event-ID: "))?;
+        at = take(&mut found.msg_id, at.strip_prefix(b"Nats-Msg-Id: "))?;
+        at = take(&mut found.trace_id, at.strip_prefix(b"X-Trace-ID: "))?;
+        at = take(&mut found.correlation_id, at.strip_prefix(b"X-Correlation-ID: "))?;
+        at = take(&mut found.source, at.strip_prefix(b"X-Event-Source: "))?;
+        at = take(&mut found.content_type, at.strip_prefix(b"Content-Type: "))?;
+        at = take(&mut found.content_encoding, at.strip_prefix(b"Content-Encoding: "))?;
+        at = take(&mut found.event_version, at.strip_prefix(b"X-Event-Version: "))?;
+        at = take(&mut found.timestamp, at.strip_prefix(b"X-Timestamp: "))?;
+        (at == b"\r\n").then_some(found)
+    }
+
+    #[cold]
+    fn of_others(headers: HeaderView<'a>) -> Self {
+        let mut found = Self::default();
+        headers.iter().for_each(|(name, value)| found.note(name, value));
         found
     }
 
@@ -216,8 +259,20 @@ impl<'a> Found<'a> {
     }
 }
 
+#[inline]
 fn needed<'a>(field: &'static str, value: Option<&'a [u8]>) -> Result<&'a [u8], EnvelopeError> {
-    value.filter(|value| !value.is_empty()).ok_or(EnvelopeError::Missing { field })
+    // Made only where it is one: to drop an error again costs as much as to read a field.
+    match value {
+        Some(value) if !value.is_empty() => Ok(value),
+        _ => Err(EnvelopeError::Missing { field }),
+    }
+}
+
+fn read_time(value: &[u8]) -> Result<Timestamp, EnvelopeError> {
+    match time::usual(value) {
+        Some(time) => Ok(time),
+        None => parse(TIMESTAMP, value),
+    }
 }
 
 fn parse<T: std::str::FromStr>(field: &'static str, value: &[u8]) -> Result<T, EnvelopeError> {

@@ -7,6 +7,7 @@ mod form;
 mod header;
 mod json;
 mod routing;
+mod time;
 
 use std::time::SystemTime;
 
