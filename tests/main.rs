@@ -10,6 +10,8 @@ mod blocked;
 mod breaker;
 #[path = "bus.rs"]
 mod bus;
+#[path = "config.rs"]
+mod config;
 #[path = "conformance.rs"]
 mod conformance;
 #[path = "connecting.rs"]

@@ -42,6 +42,8 @@
 
 mod bus;
 mod close;
+#[cfg(feature = "config")]
+mod config;
 mod envelope;
 mod event_subject;
 mod letters;
@@ -54,14 +56,19 @@ pub use bus::EventBus;
 pub use bytes::Bytes;
 pub use bytestring::ByteString;
 pub use close::CloseError;
+#[cfg(feature = "config")]
+pub use config::{
+    Config, ConfigError, ConnectionConfig, ConsumerSettings, Limit, OpenError, Place, Profile,
+    PublisherSettings, Secret, StreamSettings, TlsConfig, TopicConfig,
+};
 pub use envelope::{Envelope, EnvelopeError, Form};
 pub use event_subject::{EventSubject, SubjectBuilder, SubjectPartError};
 pub use jetlane_client as client;
 pub use jetlane_client::{ConnectError, ConnectOptions, Limits};
 pub use jetlane_jetstream as jetstream;
 pub use jetlane_jetstream::{
-    AtomicError, AtomicTicket, BatchNotStored, NotStored, Outcome, Rejection, Settlement, Storage,
-    Stored, StoredBatch, Ticket, Unknown,
+    AtomicError, AtomicTicket, BatchNotStored, NotStored, Outcome, Rejection, Retention,
+    Settlement, Storage, Stored, StoredBatch, Ticket, Unknown,
 };
 pub use jetlane_lanes as lanes;
 #[cfg(feature = "memory")]

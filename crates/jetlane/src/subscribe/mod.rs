@@ -118,6 +118,9 @@ pub struct Subscribe {
     lanes: Config,
     start_at: StartAt,
     ack_wait: Duration,
+    most_held: Option<usize>,
+    max_ack_pending: Option<usize>,
+    max_waiting: Option<u32>,
     owners: Owners,
     order: OrderBy,
     arounds: Arounds,
@@ -125,6 +128,17 @@ pub struct Subscribe {
     dead: Option<DeadLetters>,
     parking: Option<Parking>,
     breaker: Option<CircuitBreaker>,
+}
+
+/// What the subscriptions of a bus begin with; `None` for what they begin with otherwise.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SubscribeDefaults {
+    /// What their names begin with.
+    pub(crate) prefix: Option<String>,
+    pub(crate) ack_wait: Option<Duration>,
+    pub(crate) most_held: Option<usize>,
+    pub(crate) max_ack_pending: Option<usize>,
+    pub(crate) max_waiting: Option<u32>,
 }
 
 /// How many processes a subscription's name is for at a time.
@@ -136,15 +150,20 @@ enum Owners {
 
 impl Subscribe {
     pub(crate) fn new(bus: EventBus, name: &str) -> Self {
+        let SubscribeDefaults { prefix, ack_wait, most_held, max_ack_pending, max_waiting } =
+            bus.defaults().subscribe.clone();
         Self {
             bus,
-            name: name.into(),
+            name: prefix.map_or_else(|| name.into(), |prefix| format!("{prefix}-{name}")),
             handlers: Vec::new(),
             settlement: Settlement::Each,
             lanes: Config::default()
                 .name(format!("lane-{name}").chars().take(11).collect::<String>()),
             start_at: StartAt::All,
-            ack_wait: Duration::from_secs(10),
+            ack_wait: ack_wait.unwrap_or(Duration::from_secs(10)),
+            most_held,
+            max_ack_pending,
+            max_waiting,
             owners: Owners::One,
             order: OrderBy::Aggregate,
             arounds: Arounds::default(),
@@ -274,6 +293,21 @@ impl Subscribe {
         self
     }
 
+    /// Most events that this process has requested or held at once; at least 1. How many they are adapts: no more are requested than can
+    /// be settled, as fast as the handlers are, well within the ack wait. Default: `Limits::consumer_messages` of the connection,
+    /// 1024, but no more than [`Subscribe::max_ack_pending`].
+    pub fn window(mut self, events: usize) -> Self {
+        self.most_held = Some(events.max(1));
+        self
+    }
+
+    /// How many events may be delivered and not settled, over all processes that share the subscription; at least 1. The server
+    /// delivers no more then. Default: as many as one process holds at most.
+    pub fn max_ack_pending(mut self, events: usize) -> Self {
+        self.max_ack_pending = Some(events.max(1));
+        self
+    }
+
     /// Several processes share the events, each event handled by one of them. The order of an aggregate then holds within
     /// each process only: two of its events may be handled by two processes at once, or in the other order. Not with
     /// [`Settlement::Watermark`]. Default: one process at a time, and strict order.
@@ -334,7 +368,7 @@ impl Subscribe {
         let breaker = self.breaker.map(Breaker::new);
         let shared = Shared::new(lanes.lanes.get(), parked, breaker);
         let running = Arc::new(Running::new(self.name.clone(), &consumer.stream_name, shared));
-        let (window, in_order, order) = (self.window(), self.is_in_order(), self.order);
+        let (window, in_order, order) = (self.held_at_most(), self.is_in_order(), self.order);
         let bus = self.bus.clone();
         let task = Arc::new(self.into_task(&consumer, place)?);
         let (lanes, feeder) =
@@ -358,7 +392,7 @@ impl Subscribe {
         consumer: &ConsumerInfo,
         parking: Option<ParkingPlace>,
     ) -> Result<Task, SubscribeError> {
-        let window = self.window();
+        let window = self.held_at_most();
         let stream = consumer.stream_name.clone();
         let writer = Writer::new(&self.name, &stream, &self.bus);
         Ok(Task {
@@ -388,8 +422,9 @@ impl Subscribe {
     }
 
     /// Most events requested or held at once.
-    fn window(&self) -> usize {
-        self.bus.client().limits().consumer_messages
+    fn held_at_most(&self) -> usize {
+        let most = self.most_held.unwrap_or_else(|| self.bus.client().limits().consumer_messages);
+        most.min(self.max_ack_pending.unwrap_or(usize::MAX))
     }
 
     /// Whether what is new waits for what was lost. Without acknowledgements nothing comes again to wait for.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use jetlane_jetstream::{Discard, Storage, StreamConfig, StreamInfo, StreamState};
+use jetlane_jetstream::{Discard, Retention, Storage, StreamConfig, StreamInfo, StreamState};
 
 /// What ensuring a topic would do: see [`crate::Topic::plan`]. Printed, it is a list of differences.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,6 +76,7 @@ fn changes(from: &StreamConfig, to: &StreamConfig, state: &StreamState) -> Vec<C
     };
     compare("subjects", from.subjects.join(" "), to.subjects.join(" "), None);
     compare("storage", storage(from.storage).into(), storage(to.storage).into(), None);
+    compare("retention", retention(from.retention).into(), retention(to.retention).into(), None);
     compare("discard", discard(from.discard).into(), discard(to.discard).into(), None);
     let cut = |limit: Option<u64>, there: u64, what: &str| {
         limit
@@ -133,6 +134,14 @@ fn storage(storage: Storage) -> &'static str {
     match storage {
         Storage::Memory => "memory",
         _ => "file",
+    }
+}
+
+fn retention(retention: Retention) -> &'static str {
+    match retention {
+        Retention::Interest => "interest",
+        Retention::WorkQueue => "workqueue",
+        _ => "limits",
     }
 }
 
