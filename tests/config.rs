@@ -292,3 +292,63 @@ fn a_wrong_file_is_named_with_its_line() {
         assert_eq!(error.to_string(), format!("{}, {expected}", path.display()));
     }
 }
+
+/// What the consumer has delivered and nobody has settled.
+fn unsettled(bus: &EventBus) -> u64 {
+    bus.jetstream().consumer_info("order_ALL", "billing").wait().unwrap().num_ack_pending
+}
+
+fn publish_orders(bus: &EventBus, count: u32) {
+    let tickets = (0..count).map(|order| {
+        let event = Envelope::new(format!("order-{order}"), "OrderCreated", "{}");
+        bus.publish("order.created", event).unwrap()
+    });
+    tickets.collect::<Vec<_>>().into_iter().for_each(|ticket| drop(ticket.wait().unwrap()));
+}
+
+#[test]
+fn a_fast_handler_has_events_up_to_the_window() {
+    let server = Server::start().unwrap();
+    let bus = from_yaml("eventbus: {nats: {urls: 'URL'}}", &server);
+    bus.topic("order.>").ensure(Strategy::CreateOnly).unwrap();
+    publish_orders(&bus, 8000);
+    let (release, gate) = mpsc::channel::<()>();
+    let (gate, left) = (std::sync::Mutex::new(gate), std::sync::atomic::AtomicI32::new(5000));
+    let handler = move |_: &Envelope| {
+        // Fast at first, and then not at all: what has been requested by then stays to be counted.
+        if left.fetch_sub(1, std::sync::atomic::Ordering::Relaxed) <= 0 {
+            let _ = gate.lock().unwrap().recv();
+        }
+    };
+    bus.subscribe("billing").on("order.>", handler).start().unwrap();
+    eventually("a window is held", || (unsettled(&bus) == 1000).then_some(()));
+    drop(release);
+    bus.close(DEADLINE).unwrap();
+}
+
+#[test]
+fn a_slow_handler_has_few_events() {
+    let server = Server::start().unwrap();
+    let bus = from_yaml("eventbus: {nats: {urls: 'URL'}}", &server);
+    bus.topic("order.>").ensure(Strategy::CreateOnly).unwrap();
+    publish_orders(&bus, 2000);
+    let (told, handled) = mpsc::channel();
+    let handler = move |_: &Envelope| {
+        // Twenty milliseconds of work.
+        std::thread::park_timeout(Duration::from_millis(20));
+        told.send(())
+    };
+    // On one lane fifty in a second: about as many as that are settled in a quarter of the ack wait.
+    let one = std::num::NonZeroUsize::MIN;
+    let subscribe = bus.subscribe("billing").lanes(one).ack_wait(Duration::from_secs(4));
+    subscribe.window(5..=1000).on("order.>", handler).start().unwrap();
+    let mut most = 0;
+    for at in 0..200 {
+        handled.recv_timeout(DEADLINE).unwrap();
+        if at % 10 == 0 {
+            most = most.max(unsettled(&bus));
+        }
+    }
+    assert!((10..=100).contains(&most), "{most}");
+    bus.close(Duration::from_secs(20)).unwrap();
+}

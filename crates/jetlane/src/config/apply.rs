@@ -85,6 +85,7 @@ impl Config {
                 prefix: consumer.durable_name,
                 ack_wait: consumer.ack_wait,
                 most_held: consumer.fetch_batch.map(size),
+                least_held: consumer.fetch_batch_least.map(size),
                 max_ack_pending: consumer.max_ack_pending.map(size),
                 max_waiting: consumer.max_waiting,
             },

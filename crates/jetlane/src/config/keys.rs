@@ -94,6 +94,9 @@ pub(super) const KEYS: &[Key<Config>] = &[
     key("eventbus.nats.jetstream.consumer.fetch_batch", |c, text| {
         put(&mut c.consumer.fetch_batch, number(text, 1, 1_000_000))
     }),
+    key("eventbus.nats.jetstream.consumer.fetch_batch_least", |c, text| {
+        put(&mut c.consumer.fetch_batch_least, number(text, 1, 1_000_000))
+    }),
     key("eventbus.nats.jetstream.consumer.max_wait", |c, text| {
         put(&mut c.consumer.max_wait, positive_duration(text))
     }),

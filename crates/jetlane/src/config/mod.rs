@@ -125,6 +125,8 @@ pub struct ConsumerSettings {
     /// Most events that one process has requested or held at once. In the old system this was the batch of a fetch; here pulls overlap, and
     /// their batches adapt. Default: `max_ack_pending`, but no more than [`crate::Limits::consumer_messages`].
     pub fetch_batch: Option<u32>,
+    /// Fewest events that one process requests, and those that it begins with, however slow the handlers are. Default 100.
+    pub fetch_batch_least: Option<u32>,
     /// In the old system, how long a fetch waited for events. Read and checked, and of no effect: here a pull waits in the server until
     /// there are events, which then come at once, so no choice is to be made.
     pub max_wait: Option<Duration>,

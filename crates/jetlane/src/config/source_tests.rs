@@ -89,6 +89,7 @@ fn every_value_goes_where_it_belongs() {
     expected.consumer.max_waiting = Some(7);
     expected.consumer.ack_wait = secs(8);
     expected.consumer.fetch_batch = Some(9);
+    expected.consumer.fetch_batch_least = Some(2);
     expected.consumer.max_wait = secs(10);
     expected.stream.name = Some("S".into());
     expected.stream.max_bytes = Some(Limit::Most(11));
@@ -131,6 +132,7 @@ fn every_value_goes_where_it_belongs() {
         ("NATS_JETSTREAM_CONSUMER_MAX_WAITING", "7"),
         ("NATS_JETSTREAM_CONSUMER_ACK_WAIT", "8s"),
         ("NATS_JETSTREAM_CONSUMER_FETCH_BATCH", "9"),
+        ("NATS_JETSTREAM_CONSUMER_FETCH_BATCH_LEAST", "2"),
         ("NATS_JETSTREAM_CONSUMER_MAX_WAIT", "10s"),
         ("NATS_JETSTREAM_STREAM_NAME", "S"),
         ("NATS_JETSTREAM_STREAM_MAX_BYTES", "11"),

@@ -22,6 +22,7 @@ mod worker;
 use std::fmt;
 use std::future::Future;
 use std::num::NonZeroUsize;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -119,6 +120,7 @@ pub struct Subscribe {
     start_at: StartAt,
     ack_wait: Duration,
     most_held: Option<usize>,
+    least_held: Option<usize>,
     max_ack_pending: Option<usize>,
     max_waiting: Option<u32>,
     owners: Owners,
@@ -137,6 +139,7 @@ pub(crate) struct SubscribeDefaults {
     pub(crate) prefix: Option<String>,
     pub(crate) ack_wait: Option<Duration>,
     pub(crate) most_held: Option<usize>,
+    pub(crate) least_held: Option<usize>,
     pub(crate) max_ack_pending: Option<usize>,
     pub(crate) max_waiting: Option<u32>,
 }
@@ -150,8 +153,14 @@ enum Owners {
 
 impl Subscribe {
     pub(crate) fn new(bus: EventBus, name: &str) -> Self {
-        let SubscribeDefaults { prefix, ack_wait, most_held, max_ack_pending, max_waiting } =
-            bus.defaults().subscribe.clone();
+        let SubscribeDefaults {
+            prefix,
+            ack_wait,
+            most_held,
+            least_held,
+            max_ack_pending,
+            max_waiting,
+        } = bus.defaults().subscribe.clone();
         Self {
             bus,
             name: prefix.map_or_else(|| name.into(), |prefix| format!("{prefix}-{name}")),
@@ -162,6 +171,7 @@ impl Subscribe {
             start_at: StartAt::All,
             ack_wait: ack_wait.unwrap_or(Duration::from_secs(10)),
             most_held,
+            least_held,
             max_ack_pending,
             max_waiting,
             owners: Owners::One,
@@ -293,11 +303,13 @@ impl Subscribe {
         self
     }
 
-    /// Most events that this process has requested or held at once; at least 1. How many they are adapts: no more are requested than can
-    /// be settled, as fast as the handlers are, well within the ack wait. Default: `Limits::consumer_messages` of the connection,
-    /// 1024, but no more than [`Subscribe::max_ack_pending`].
-    pub fn window(mut self, events: usize) -> Self {
-        self.most_held = Some(events.max(1));
+    /// How many events this process has requested or held at once. Within these bounds their number adapts: no more are requested than
+    /// the handlers, as fast as they are, settle in a quarter of the ack wait. It begins with the least, which is for
+    /// handlers that are slower still; what they hold is kept alive. Default: from 100 to `Limits::consumer_messages` of the connection
+    /// (1024), and at most [`Subscribe::max_ack_pending`].
+    pub fn window(mut self, events: RangeInclusive<usize>) -> Self {
+        let (least, most) = events.into_inner();
+        (self.least_held, self.most_held) = (Some(least), Some(most.max(1)));
         self
     }
 
@@ -369,12 +381,17 @@ impl Subscribe {
         let shared = Shared::new(lanes.lanes.get(), parked, breaker);
         let running = Arc::new(Running::new(self.name.clone(), &consumer.stream_name, shared));
         let (window, in_order, order) = (self.held_at_most(), self.is_in_order(), self.order);
+        let least = self.least_held;
         let bus = self.bus.clone();
         let task = Arc::new(self.into_task(&consumer, place)?);
         let (lanes, feeder) =
             Lanes::start(lanes, |lane| Worker::new(lane, running.shared(), Arc::clone(&task)))?;
         let taker = LaneTaker::new(feeder, order, running.shared());
         let consume = bus.jetstream().consume(&consumer).window(window);
+        let consume = match least {
+            Some(least) => consume.least_window(least),
+            None => consume,
+        };
         let consume = if in_order { consume.in_order() } else { consume };
         let lost = match &task.policy.dead {
             Some(dead) => Some(lost::listen(&bus, &task, &running.shared(), dead)?),
