@@ -303,7 +303,9 @@ fn publish_orders(bus: &EventBus, count: u32) {
         let event = Envelope::new(format!("order-{order}"), "OrderCreated", "{}");
         bus.publish("order.created", event).unwrap()
     });
-    tickets.collect::<Vec<_>>().into_iter().for_each(|ticket| drop(ticket.wait().unwrap()));
+    for ticket in tickets.collect::<Vec<_>>() {
+        ticket.wait().unwrap();
+    }
 }
 
 #[test]

@@ -77,6 +77,8 @@ mod rolling;
 #[cfg(target_os = "linux")]
 #[path = "secrets.rs"]
 mod secrets;
+#[path = "seeing.rs"]
+mod seeing;
 #[cfg(target_os = "linux")]
 #[path = "signals.rs"]
 mod signals;

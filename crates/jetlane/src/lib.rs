@@ -48,6 +48,7 @@ mod envelope;
 mod event_subject;
 mod letters;
 mod publish;
+mod seeing;
 mod subscribe;
 mod topic;
 mod verdict;
@@ -78,6 +79,9 @@ pub use publish::{
     BatchError, KeyOrder, NotPublished, Outcomes, PublishError, Published, Publisher,
     PublisherBuilder, PublisherError, Rate,
 };
+#[cfg(feature = "metrics")]
+pub use seeing::metrics;
+pub use seeing::{BusHealth, TraceParent, TraceParentError};
 pub use subscribe::{
     Backlog, BreakerState, CircuitBreaker, Counts, DeadLetters, Next, OrderBy, Parking, RawEvent,
     StalledEvent, StartAt, Subscribe, SubscribeError, Subscription, SubscriptionHealth,

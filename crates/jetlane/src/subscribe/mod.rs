@@ -378,7 +378,7 @@ impl Subscribe {
         // room of what they have finished comes back late.
         let lanes = self.lanes.clone().max_jobs(usize::MAX);
         let breaker = self.breaker.map(Breaker::new);
-        let shared = Shared::new(lanes.lanes.get(), parked, breaker);
+        let shared = Shared::new(&self.name, lanes.lanes.get(), parked, breaker);
         let running = Arc::new(Running::new(self.name.clone(), &consumer.stream_name, shared));
         let (window, in_order, order) = (self.held_at_most(), self.is_in_order(), self.order);
         let least = self.least_held;

@@ -33,8 +33,9 @@ impl Taker for LaneTaker {
         };
         // Lanes that are being drained take nothing: the event goes back with what they have not begun, in order. They are
         // never full: what bounds them is what the consumption holds.
-        if !taken {
-            self.shared.refuse(receipt);
+        match taken {
+            true => self.shared.meters.took(),
+            false => self.shared.refuse(receipt),
         }
     }
 

@@ -1,5 +1,4 @@
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use jetlane_jetstream::Settle;
@@ -13,7 +12,7 @@ use super::order::OrderBy;
 use super::policy::{Job, Phase, Policy};
 use super::shared::Shared;
 use crate::letters::redrive::Redrive;
-use crate::{Envelope, Verdict};
+use crate::{Envelope, Verdict, seeing};
 
 /// An event that no handler here is for goes back for this long: another process may have one.
 const NOT_OURS: Duration = Duration::from_secs(1);
@@ -77,6 +76,8 @@ impl Worker {
                 Handler::Raw(handler) => {
                     let delivery = &held.delivery;
                     let (sequence, delivered) = (delivery.stream_sequence, delivery.delivered);
+                    let _span = seeing::enter_raw(&self.task.name, held);
+                    let _time = self.shared.meters.begin(delivery.timestamp_ns);
                     return Some(handler(&RawEvent::new(&held.message, sequence, delivered)));
                 }
                 Handler::Envelope(handler) => (None, handler),
@@ -87,12 +88,14 @@ impl Worker {
                 Err(error) => return Some(Verdict::Reject { reason: error.to_string() }),
             };
             if wanted.is_none_or(|wanted| wanted == event.event_type()) {
+                let _span = seeing::enter(&self.task.name, held, event);
+                let _time = self.shared.meters.begin(held.delivery.timestamp_ns);
                 return Some(self.task.arounds.run(&**handler, event));
             }
         }
         if found {
             // Its topic is ours, and its type is not: it is for others.
-            self.shared.counts.passed_over.fetch_add(1, Relaxed);
+            self.shared.counts.passed_over.add_one();
         }
         found.then_some(Verdict::Done)
     }
@@ -101,12 +104,12 @@ impl Worker {
         let counts = &self.shared.counts;
         match verdict {
             Verdict::Done => {
-                counts.handled.fetch_add(1, Relaxed);
+                counts.handled.add_one();
                 self.tell_breaker(|breaker| breaker.succeeded());
                 self.settle(job, Settle::Ack)
             }
             Verdict::Reject { reason } => {
-                counts.rejected.fetch_add(1, Relaxed);
+                counts.rejected.add_one();
                 // Whatever it needs was there to say so.
                 self.tell_breaker(|breaker| breaker.succeeded());
                 self.shared.note_error(&reason);
@@ -139,7 +142,7 @@ impl Worker {
             job.leave(kind, reason);
             return self.send_off(job);
         }
-        self.shared.counts.retried.fetch_add(1, Relaxed);
+        self.shared.counts.retried.add_one();
         let after = after.unwrap_or_else(|| policy.pace.after(failures));
         // The clock can not count further than that.
         let until = now.checked_add(after).unwrap_or(now + Duration::from_secs(86_400));
@@ -242,7 +245,7 @@ impl jetlane_lanes::Worker for Worker {
     }
 
     fn panicked(&mut self, job: &mut Job, _: u32, message: &str) -> Step {
-        self.shared.counts.panics.fetch_add(1, Relaxed);
+        self.shared.counts.panics.add_one();
         let reason = format!("the handler panicked: {message}");
         self.conclude(job, Verdict::Retry { after: None, reason })
     }
