@@ -19,11 +19,11 @@ pub enum ConfigError {
         source: io::Error,
     },
     /// It is no YAML, or has keys, lists and values where others are expected.
-    #[error("{place}this can not be read, at or behind `{near}`: {reason}")]
+    #[error("{place}this can not be read, at or behind {near}: {reason}")]
     Yaml {
         /// Where.
         place: Place,
-        /// The last key that was read.
+        /// The last key that was read, or the beginning, in words.
         near: String,
         /// What the reader said.
         reason: String,

@@ -91,6 +91,7 @@ impl Config {
     fn read(yaml: &str, place: &Place) -> Result<Self, ConfigError> {
         let at = |line| Place { line, ..place.clone() };
         let said = read(yaml, shape).map_err(|Unread { line, near, reason }| {
+            let near = if near.is_empty() { "the beginning".into() } else { format!("`{near}`") };
             ConfigError::Yaml { place: at(line), near, reason }
         })?;
         let mut config = Self::default();

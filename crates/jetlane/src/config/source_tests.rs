@@ -263,6 +263,7 @@ fn a_wrong_text_says_what_is_wrong_and_where() {
             "line 1: this can not be read, at or behind `eventbus.nats`: there is a value where keys are expected",
         ),
         ("eventbus:\n  nats: [\n".into(), "line "),
+        ("[s3cret]".into(), "this can not be read, at or behind the beginning: "),
         ("event_bus: {}".into(), "line 1: unknown key `event_bus`: did you mean `eventbus`?"),
         ("EventBus: {}".into(), "line 1: unknown key `EventBus`: did you mean `eventbus`?"),
     ] {
