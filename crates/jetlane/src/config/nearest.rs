@@ -32,6 +32,7 @@ mod tests {
         let known: Vec<String> = [
             "eventbus",
             "eventbus.type",
+            "eventbus.uri",
             "eventbus.nats",
             "eventbus.nats.urls",
             "eventbus.nats.token",
@@ -48,6 +49,8 @@ mod tests {
             ("eventbus.tpye", "type"),
             ("eventbuss", "eventbus"),
             ("eventbus.nats.url", "urls"),
+            // Nearer to one that stands elsewhere, but not much.
+            ("eventbus.nats.uril", "urls"),
             ("eventbus.nats.ack_wait", "eventbus.nats.jetstream.consumer.ack_wait"),
             ("eventbus.consumer", "eventbus.nats.jetstream.consumer"),
             (
