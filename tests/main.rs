@@ -12,6 +12,8 @@ mod blocked;
 mod breaker;
 #[path = "bus.rs"]
 mod bus;
+#[path = "config.rs"]
+mod config;
 #[path = "conformance.rs"]
 mod conformance;
 #[path = "connecting.rs"]
@@ -79,6 +81,8 @@ mod rolling;
 #[cfg(target_os = "linux")]
 #[path = "secrets.rs"]
 mod secrets;
+#[path = "seeing.rs"]
+mod seeing;
 #[cfg(target_os = "linux")]
 #[path = "signals.rs"]
 mod signals;

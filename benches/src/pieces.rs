@@ -224,6 +224,7 @@ fn get_last_header() -> Box<dyn FnMut()> {
 fn pull_config() -> PullConfig {
     PullConfig {
         messages: 4096,
+        least_messages: 100,
         bytes: 32 << 20,
         expires: Duration::from_secs(30),
         heartbeat: Duration::from_secs(5),

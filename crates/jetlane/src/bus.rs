@@ -6,9 +6,9 @@ use jetlane_client::{AsSubject, Client, ConnectError, ConnectOptions, SubjectFil
 use jetlane_jetstream::{JetStream, Ticket};
 use parking_lot::Mutex;
 
-use crate::publish::Finish;
-use crate::subscribe::Running;
-use crate::topic::covers;
+use crate::publish::{Finish, PublisherDefaults};
+use crate::subscribe::{Running, SubscribeDefaults};
+use crate::topic::{TopicDefaults, covers};
 use crate::{BatchError, Envelope, Form, PublishError, Subscribe, Topic};
 
 /// The event bus: one connection, publishing and subscribing. Cloning is cheap, and all clones are the same bus.
@@ -33,8 +33,17 @@ impl WeakBus {
     }
 }
 
+/// What topics, subscriptions and publishers of a bus begin with.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Defaults {
+    pub(crate) topic: TopicDefaults,
+    pub(crate) subscribe: SubscribeDefaults,
+    pub(crate) publisher: PublisherDefaults,
+}
+
 struct Inner {
     js: JetStream,
+    defaults: Defaults,
     /// The streams that store what, of all topics that were ensured.
     topics: Mutex<Vec<(SubjectFilter, String)>>,
     /// Those that were neither stopped nor closed.
@@ -103,6 +112,16 @@ impl EventBus {
     /// A bus on a connection that is there already.
     pub fn on(js: JetStream) -> Self {
         Self { inner: Arc::new(Inner::on(js)) }
+    }
+
+    /// A bus on a connection that is there already, whose topics, subscriptions and publishers begin with `defaults`.
+    #[cfg(feature = "config")]
+    pub(crate) fn with_defaults(js: JetStream, defaults: Defaults) -> Self {
+        Self { inner: Arc::new(Inner { defaults, ..Inner::on(js) }) }
+    }
+
+    pub(crate) fn defaults(&self) -> &Defaults {
+        &self.inner.defaults
     }
 
     /// Begins to declare a topic: a subject, wildcards allowed.
@@ -232,6 +251,7 @@ impl Inner {
     fn on(js: JetStream) -> Self {
         Self {
             js,
+            defaults: Defaults::default(),
             topics: Mutex::default(),
             subscriptions: Mutex::default(),
             publishers: Mutex::default(),

@@ -48,11 +48,14 @@
 
 mod bus;
 mod close;
+#[cfg(feature = "config")]
+mod config;
 mod envelope;
 mod event_subject;
 mod letters;
 mod payload;
 mod publish;
+mod seeing;
 mod subscribe;
 mod topic;
 mod verdict;
@@ -61,14 +64,19 @@ pub use bus::EventBus;
 pub use bytes::Bytes;
 pub use bytestring::ByteString;
 pub use close::CloseError;
+#[cfg(feature = "config")]
+pub use config::{
+    Config, ConfigError, ConnectionConfig, ConsumerSettings, Limit, OpenError, Place, Profile,
+    PublisherSettings, Secret, StreamSettings, TlsConfig, TopicConfig,
+};
 pub use envelope::{Envelope, EnvelopeError, EnvelopeHeaders, Form};
 pub use event_subject::{EventSubject, SubjectBuilder, SubjectPartError};
 pub use jetlane_client as client;
 pub use jetlane_client::{ConnectError, ConnectOptions, Limits};
 pub use jetlane_jetstream as jetstream;
 pub use jetlane_jetstream::{
-    AtomicError, AtomicTicket, BatchNotStored, NotStored, Outcome, Rejection, Settlement, Storage,
-    Stored, StoredBatch, Ticket, Unknown,
+    AtomicError, AtomicTicket, BatchNotStored, NotStored, Outcome, Rejection, Retention,
+    Settlement, Storage, Stored, StoredBatch, Ticket, Unknown,
 };
 pub use jetlane_lanes as lanes;
 #[cfg(feature = "memory")]
@@ -83,6 +91,9 @@ pub use publish::{
     BatchError, KeyOrder, NotPublished, Outcomes, PublishError, Published, Publisher,
     PublisherBuilder, PublisherError, Rate,
 };
+#[cfg(feature = "metrics")]
+pub use seeing::metrics;
+pub use seeing::{BusHealth, TraceParent, TraceParentError};
 pub use subscribe::{
     Backlog, BreakerState, CircuitBreaker, Counts, DeadLetters, Next, OrderBy, Parking, RawEvent,
     StalledEvent, StartAt, Subscribe, SubscribeError, Subscription, SubscriptionHealth,

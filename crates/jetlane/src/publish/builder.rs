@@ -34,6 +34,15 @@ pub struct PublisherBuilder<T> {
     token: std::marker::PhantomData<fn(T)>,
 }
 
+/// What the publishers of a bus begin with; `None` for what they begin with otherwise.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct PublisherDefaults {
+    pub(crate) order: Option<KeyOrder>,
+    pub(crate) rate: Option<Rate>,
+    pub(crate) most: Option<usize>,
+    pub(crate) patience: Option<Duration>,
+}
+
 impl EventBus {
     /// Begins a publisher: for many events whose outcomes are wanted in a row rather than one by one. `T` is what comes back with
     /// each outcome, as the id of an outbox row.
@@ -64,12 +73,13 @@ impl EventBus {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn publisher<T: Send + 'static>(&self) -> PublisherBuilder<T> {
+        let PublisherDefaults { order, rate, most, patience } = self.defaults().publisher;
         PublisherBuilder {
             bus: self.clone(),
-            order: KeyOrder::default(),
-            rate: None,
-            most: 10_000,
-            patience: Duration::from_secs(60),
+            order: order.unwrap_or_default(),
+            rate,
+            most: most.unwrap_or(10_000),
+            patience: patience.unwrap_or(Duration::from_secs(60)),
             retry_if: Box::new(Rejection::is_temporary),
             token: std::marker::PhantomData,
         }

@@ -15,6 +15,7 @@ use jetlane_jetstream::{AtomicError, Ticket};
 
 use crate::{EncodeError, EnvelopeError};
 
+pub(crate) use builder::PublisherDefaults;
 pub use builder::{PublisherBuilder, PublisherError};
 pub use keys::KeyOrder;
 pub use outcomes::Outcomes;

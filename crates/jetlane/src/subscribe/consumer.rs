@@ -19,7 +19,10 @@ impl Subscribe {
             Ok(info) => info.config,
             // Where it begins is said once: one that is there goes on where it is.
             Err(ApiError::ConsumerNotFound { .. }) => {
-                self.start_at.of(ConsumerConfig::durable(&self.name))
+                let mut new = ConsumerConfig::durable(&self.name);
+                // Nor can this be changed.
+                new.max_waiting = self.max_waiting.map_or(0, i64::from);
+                self.start_at.of(new)
             }
             Err(error) => return Err(error.into()),
         };
@@ -40,7 +43,7 @@ impl Subscribe {
         config.filter_subjects = self.filters();
         // What pushes can not be pulled from: without this the server says so now, and not at every pull.
         config.other.remove("deliver_subject");
-        config.max_ack_pending(self.window())
+        config.max_ack_pending(self.max_ack_pending.unwrap_or_else(|| self.held_at_most()))
     }
 
     /// The topics, each once, and without those that others stand for: the server wants filters that do not overlap.

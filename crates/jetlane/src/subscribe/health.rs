@@ -46,10 +46,12 @@ impl Subscription {
     /// How it is now. Asks the server, and so blocks, for the API timeout at most a question.
     pub fn health(&self) -> SubscriptionHealth {
         let shared = self.shared();
+        // Before the server is asked: what is stalled is then no older than what the server says is the oldest.
+        let stalled = shared.stalled.list();
         SubscriptionHealth {
             name: self.name().into(),
             consumer: self.backlog(),
-            stalled: shared.stalled.list(),
+            stalled,
             parked_keys: shared.parked.count(),
             breaker: shared.breaker.as_ref().map(|breaker| breaker.state()),
             last_error: shared.last_error(),

@@ -1,6 +1,5 @@
 //! The ways of an event that is not handled here, or not now: to a letter, or past.
 
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use jetlane_jetstream::{Held, Settle, Ticket};
@@ -28,7 +27,7 @@ impl Worker {
         let redrive = Redrive::of(&job.held.message);
         if let Some(redrive) = redrive {
             if redrive.subscription != self.task.name.as_bytes() {
-                self.shared.counts.passed_over.fetch_add(1, Relaxed);
+                self.shared.counts.passed_over.add_one();
                 return Some(self.settle(job, Settle::Ack));
             }
             if let Some(through) = redrive.end {
@@ -98,10 +97,10 @@ impl Worker {
                 let way = way(Redrive::of(&job.held.message));
                 let counts = &self.shared.counts;
                 match kind {
-                    Kind::Dead => counts.dead_lettered.fetch_add(1, Relaxed),
+                    Kind::Dead => counts.dead_lettered.add_one(),
                     Kind::Parked => {
                         self.shared.parked.note(&token, stored.sequence, way);
-                        counts.parked.fetch_add(1, Relaxed)
+                        counts.parked.add_one()
                     }
                 };
                 self.settle(job, Settle::Ack)

@@ -2,7 +2,6 @@
 //! written from what stands in the stream, as its advisories tell of them.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 
@@ -77,7 +76,7 @@ fn write_all(lost: &Receiver<Lost>, task: &Task, shared: &Shared, dead: &DeadLet
     for lost in lost {
         let sequence = lost.sequence;
         match write(lost, task, dead) {
-            Ok(()) => drop(shared.counts.dead_lettered.fetch_add(1, Relaxed)),
+            Ok(()) => shared.counts.dead_lettered.add_one(),
             Err(error) => {
                 shared.note_error(&format!("no letter for the event at {sequence}: {error}"))
             }

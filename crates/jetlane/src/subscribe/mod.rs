@@ -23,6 +23,7 @@ mod worker;
 use std::fmt;
 use std::future::Future;
 use std::num::NonZeroUsize;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -119,6 +120,10 @@ pub struct Subscribe {
     lanes: Config,
     start_at: StartAt,
     ack_wait: Duration,
+    most_held: Option<usize>,
+    least_held: Option<usize>,
+    max_ack_pending: Option<usize>,
+    max_waiting: Option<u32>,
     owners: Owners,
     order: OrderBy,
     decompress_up_to: usize,
@@ -127,6 +132,18 @@ pub struct Subscribe {
     dead: Option<DeadLetters>,
     parking: Option<Parking>,
     breaker: Option<CircuitBreaker>,
+}
+
+/// What the subscriptions of a bus begin with; `None` for what they begin with otherwise.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SubscribeDefaults {
+    /// What their names begin with.
+    pub(crate) prefix: Option<String>,
+    pub(crate) ack_wait: Option<Duration>,
+    pub(crate) most_held: Option<usize>,
+    pub(crate) least_held: Option<usize>,
+    pub(crate) max_ack_pending: Option<usize>,
+    pub(crate) max_waiting: Option<u32>,
 }
 
 /// How many processes a subscription's name is for at a time.
@@ -138,15 +155,27 @@ enum Owners {
 
 impl Subscribe {
     pub(crate) fn new(bus: EventBus, name: &str) -> Self {
+        let SubscribeDefaults {
+            prefix,
+            ack_wait,
+            most_held,
+            least_held,
+            max_ack_pending,
+            max_waiting,
+        } = bus.defaults().subscribe.clone();
         Self {
             bus,
-            name: name.into(),
+            name: prefix.map_or_else(|| name.into(), |prefix| format!("{prefix}-{name}")),
             handlers: Vec::new(),
             settlement: Settlement::Each,
             lanes: Config::default()
                 .name(format!("lane-{name}").chars().take(11).collect::<String>()),
             start_at: StartAt::All,
-            ack_wait: Duration::from_secs(10),
+            ack_wait: ack_wait.unwrap_or(Duration::from_secs(10)),
+            most_held,
+            least_held,
+            max_ack_pending,
+            max_waiting,
             owners: Owners::One,
             order: OrderBy::Aggregate,
             decompress_up_to: Envelope::DECOMPRESS_UP_TO,
@@ -314,6 +343,23 @@ impl Subscribe {
         self
     }
 
+    /// How many events this process has requested or held at once. Within these bounds their number adapts: no more are requested than
+    /// the handlers, as fast as they are, settle in a quarter of the ack wait. It begins with the least, which is for
+    /// handlers that are slower still; what they hold is kept alive. Default: from 100 to `Limits::consumer_messages` of the connection
+    /// (1024), and at most [`Subscribe::max_ack_pending`].
+    pub fn window(mut self, events: RangeInclusive<usize>) -> Self {
+        let (least, most) = events.into_inner();
+        (self.least_held, self.most_held) = (Some(least), Some(most.max(1)));
+        self
+    }
+
+    /// How many events may be delivered and not settled, over all processes that share the subscription; at least 1. The server
+    /// delivers no more then. Default: as many as one process holds at most.
+    pub fn max_ack_pending(mut self, events: usize) -> Self {
+        self.max_ack_pending = Some(events.max(1));
+        self
+    }
+
     /// Several processes share the events, each event handled by one of them. The order of an aggregate then holds within
     /// each process only: two of its events may be handled by two processes at once, or in the other order. Not with
     /// [`Settlement::Watermark`]. Default: one process at a time, and strict order.
@@ -372,15 +418,20 @@ impl Subscribe {
         // room of what they have finished comes back late.
         let lanes = self.lanes.clone().max_jobs(usize::MAX);
         let breaker = self.breaker.map(Breaker::new);
-        let shared = Shared::new(lanes.lanes.get(), parked, breaker);
+        let shared = Shared::new(&self.name, lanes.lanes.get(), parked, breaker);
         let running = Arc::new(Running::new(self.name.clone(), &consumer.stream_name, shared));
-        let (window, in_order) = (self.window(), self.is_in_order());
+        let (window, in_order) = (self.held_at_most(), self.is_in_order());
+        let least = self.least_held;
         let bus = self.bus.clone();
         let task = Arc::new(self.into_task(&consumer, place)?);
         let (lanes, feeder) =
             Lanes::start(lanes, |lane| Worker::new(lane, running.shared(), Arc::clone(&task)))?;
         let taker = LaneTaker::new(feeder, Arc::clone(&task), running.shared());
         let consume = bus.jetstream().consume(&consumer).window(window);
+        let consume = match least {
+            Some(least) => consume.least_window(least),
+            None => consume,
+        };
         let consume = if in_order { consume.in_order() } else { consume };
         let lost = match &task.policy.dead {
             Some(dead) => Some(lost::listen(&bus, &task, &running.shared(), dead)?),
@@ -398,7 +449,7 @@ impl Subscribe {
         consumer: &ConsumerInfo,
         parking: Option<ParkingPlace>,
     ) -> Result<Task, SubscribeError> {
-        let window = self.window();
+        let window = self.held_at_most();
         let stream = consumer.stream_name.clone();
         let writer = Writer::new(&self.name, &stream, &self.bus);
         Ok(Task {
@@ -429,8 +480,9 @@ impl Subscribe {
     }
 
     /// Most events requested or held at once.
-    fn window(&self) -> usize {
-        self.bus.client().limits().consumer_messages
+    fn held_at_most(&self) -> usize {
+        let most = self.most_held.unwrap_or_else(|| self.bus.client().limits().consumer_messages);
+        most.min(self.max_ack_pending.unwrap_or(usize::MAX))
     }
 
     /// Whether what is new waits for what was lost. Without acknowledgements nothing comes again to wait for.

@@ -1,5 +1,4 @@
 use std::fmt;
-use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -77,13 +76,13 @@ impl Subscription {
         let AtomicCounts { handled, retried, rejected, dead_lettered, parked, passed_over, panics } =
             &self.shared.counts;
         Counts {
-            handled: handled.load(Relaxed),
-            retried: retried.load(Relaxed),
-            rejected: rejected.load(Relaxed),
-            dead_lettered: dead_lettered.load(Relaxed),
-            parked: parked.load(Relaxed),
-            passed_over: passed_over.load(Relaxed),
-            panics: panics.load(Relaxed),
+            handled: handled.get(),
+            retried: retried.get(),
+            rejected: rejected.get(),
+            dead_lettered: dead_lettered.get(),
+            parked: parked.get(),
+            passed_over: passed_over.get(),
+            panics: panics.get(),
         }
     }
 
@@ -136,6 +135,11 @@ impl Running {
         Self { name, stream, shared, parts: Mutex::new(None) }
     }
 
+    /// A handle of it.
+    pub(crate) fn handle(running: &Arc<Self>, bus: &EventBus) -> Subscription {
+        Subscription::new(running, bus)
+    }
+
     pub(super) fn shared(&self) -> Arc<Shared> {
         Arc::clone(&self.shared)
     }
@@ -167,12 +171,15 @@ impl Running {
         }
         let Drained { untouched, stuck, .. } = lanes.drain(deadline);
         let mut receipts: Vec<_> = untouched.iter().flat_map(Job::receipts).collect();
+        let untouched = receipts.len();
         self.shared.take_refused(&mut receipts);
         let returned = receipts.len();
         // What a stuck handler has goes back as well: else it would come only after the ack wait, behind all the others.
         self.shared.receipts_at_work(&mut receipts);
-        // The server delivers them again in the order in which they come back.
+        // The server delivers them again in the order in which they come back. What waits for a retry is there twice.
         receipts.sort_unstable_by_key(Receipt::stream_sequence);
+        receipts.dedup();
+        self.shared.meters.ended(untouched + receipts.len().saturating_sub(returned));
         let back = |receipt| Settled { receipt, settle: Settle::Nak { delay: Duration::ZERO } };
         self.shared.stalled.clear();
         consumption.settler().settle_all(&mut receipts.into_iter().map(back).collect());

@@ -1,7 +1,6 @@
 //! What the lanes, the reactor and the handle of a subscription share.
 
 use std::sync::OnceLock;
-use std::sync::atomic::AtomicU64;
 
 use jetlane_jetstream::{Receipt, Settle, Settled, Settler};
 use parking_lot::Mutex;
@@ -10,6 +9,7 @@ use super::breaker::Breaker;
 use super::park::ParkedKeys;
 use super::policy::Job;
 use super::stalled::Stalled;
+use crate::seeing::{Count, Meters, Outcome};
 
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -21,6 +21,7 @@ pub(super) struct Shared {
     /// By lane.
     at_work: Vec<AtWork>,
     pub(super) counts: AtomicCounts,
+    pub(super) meters: Meters,
     pub(super) parked: ParkedKeys,
     pub(super) stalled: Stalled,
     pub(super) breaker: Option<Breaker>,
@@ -42,25 +43,46 @@ struct Receipts {
     more: Vec<Receipt>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct AtomicCounts {
-    pub(super) handled: AtomicU64,
-    pub(super) retried: AtomicU64,
-    pub(super) rejected: AtomicU64,
-    pub(super) dead_lettered: AtomicU64,
-    pub(super) parked: AtomicU64,
-    pub(super) passed_over: AtomicU64,
-    pub(super) panics: AtomicU64,
+    pub(super) handled: Count,
+    pub(super) retried: Count,
+    pub(super) rejected: Count,
+    pub(super) dead_lettered: Count,
+    pub(super) parked: Count,
+    pub(super) passed_over: Count,
+    pub(super) panics: Count,
+}
+
+impl AtomicCounts {
+    fn new(subscription: &str) -> Self {
+        let count = |outcome| Count::new(outcome, subscription);
+        Self {
+            handled: count(Outcome::Handled),
+            retried: count(Outcome::Retried),
+            rejected: count(Outcome::Rejected),
+            dead_lettered: count(Outcome::DeadLettered),
+            parked: count(Outcome::Parked),
+            passed_over: count(Outcome::PassedOver),
+            panics: count(Outcome::Panicked),
+        }
+    }
 }
 
 impl Shared {
-    pub(super) fn new(lanes: usize, parked: ParkedKeys, breaker: Option<Breaker>) -> Self {
+    pub(super) fn new(
+        subscription: &str,
+        lanes: usize,
+        parked: ParkedKeys,
+        breaker: Option<Breaker>,
+    ) -> Self {
         Self {
             settler: OnceLock::new(),
             early: Mutex::default(),
             refused: Mutex::default(),
             at_work: (0..lanes).map(|_| AtWork::default()).collect(),
-            counts: AtomicCounts::default(),
+            counts: AtomicCounts::new(subscription),
+            meters: Meters::new(subscription),
             parked,
             stalled: Stalled::default(),
             breaker,
@@ -89,13 +111,17 @@ impl Shared {
     #[inline]
     pub(super) fn end_work(&self, lane: usize, receipt: Receipt, settle: Settle) {
         self.settle(receipt, settle);
+        self.meters.settled();
         // Not before: whoever finds it here gives it back, and of two settlements the first one counts.
         self.at_work[lane].receipts.lock().first = None;
     }
 
     /// `lane` is done with all events of the batch that it had begun.
     pub(super) fn end_batch(&self, lane: usize, job: &Job, settle: &Settle) {
-        job.receipts().for_each(|receipt| self.settle(receipt, settle.clone()));
+        for receipt in job.receipts() {
+            self.settle(receipt, settle.clone());
+            self.meters.settled();
+        }
         *self.at_work[lane].receipts.lock() = Receipts::default();
     }
 

@@ -27,14 +27,16 @@ impl LaneTaker {
 
     #[inline]
     fn push(&mut self, key: Option<Key>, job: Job) {
+        let events = job.count();
         let taken = match &mut self.feeder {
             Some(feeder) => feeder.push(key, job).map_err(Refused::into_job),
             None => Err(job),
         };
         // Lanes that are being drained take nothing: the event goes back with what they have not begun, in order. They are
         // never full: what bounds them is what the consumption holds.
-        if let Err(job) = taken {
-            job.receipts().for_each(|receipt| self.shared.refuse(receipt));
+        match taken {
+            Ok(()) => (0..events).for_each(|_| self.shared.meters.took()),
+            Err(job) => job.receipts().for_each(|receipt| self.shared.refuse(receipt)),
         }
     }
 

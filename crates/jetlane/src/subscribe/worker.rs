@@ -1,5 +1,4 @@
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use jetlane_client::Message;
@@ -14,7 +13,7 @@ use super::order::OrderBy;
 use super::policy::{Job, Phase, Policy, Steps};
 use super::shared::Shared;
 use crate::letters::redrive::Redrive;
-use crate::{Envelope, EnvelopeError, Verdict};
+use crate::{Envelope, EnvelopeError, Verdict, seeing};
 
 /// An event that no handler here is for goes back for this long: another process may have one.
 const NOT_OURS: Duration = Duration::from_secs(1);
@@ -95,6 +94,8 @@ impl Worker {
                 Handler::Raw(handler) => {
                     let delivery = &held.delivery;
                     let (sequence, delivered) = (delivery.stream_sequence, delivery.delivered);
+                    let _span = seeing::enter_raw(&self.task.name, held);
+                    let _time = self.shared.meters.begin(delivery.timestamp_ns);
                     let event = RawEvent::new(&held.message, sequence, delivered);
                     return Handled::With(handler(&event));
                 }
@@ -109,6 +110,8 @@ impl Worker {
                 Err(error) => return Handled::With(Verdict::Reject { reason: error.to_string() }),
             };
             if wanted.is_none_or(|wanted| wanted == event.event_type()) {
+                let _span = seeing::enter(&self.task.name, held, event);
+                let _time = self.shared.meters.begin(held.delivery.timestamp_ns);
                 return Handled::With(self.task.arounds.run(&**handler, event));
             }
         }
@@ -120,7 +123,11 @@ impl Worker {
         let together = job.more.iter().take(job.count() - 1);
         let all = [&job.held].into_iter().chain(together);
         match all.map(|held| self.task.read(&held.message)).collect::<Result<Vec<_>, _>>() {
-            Ok(events) => handler(&events),
+            Ok(events) => {
+                let _span = seeing::enter_raw(&self.task.name, &job.held);
+                let _time = self.shared.meters.begin(job.held.delivery.timestamp_ns);
+                handler(&events)
+            }
             // Of several, one by one shows which one it is.
             Err(error) => Verdict::Reject { reason: error.to_string() },
         }
@@ -130,7 +137,7 @@ impl Worker {
         let counts = &self.shared.counts;
         match verdict {
             Verdict::Done => {
-                counts.handled.fetch_add(job.count() as u64, Relaxed);
+                counts.handled.add(job.count() as u64);
                 self.tell_breaker(|breaker| breaker.succeeded());
                 self.settle(job, Settle::Ack)
             }
@@ -140,7 +147,7 @@ impl Worker {
                 Step::Again { after: Duration::ZERO }
             }
             Verdict::Reject { reason } => {
-                counts.rejected.fetch_add(1, Relaxed);
+                counts.rejected.add_one();
                 // Whatever it needs was there to say so.
                 self.tell_breaker(|breaker| breaker.succeeded());
                 self.shared.note_error(&reason);
@@ -177,7 +184,7 @@ impl Worker {
             job.leave(kind, reason);
             return self.send_off(job);
         }
-        self.shared.counts.retried.fetch_add(1, Relaxed);
+        self.shared.counts.retried.add_one();
         let after = after.unwrap_or_else(|| policy.pace.after(failures));
         // The clock can not count further than that.
         let until = now.checked_add(after).unwrap_or(now + Duration::from_secs(86_400));
@@ -299,7 +306,7 @@ impl jetlane_lanes::Worker for Worker {
             Handled::With(verdict) => self.conclude(job, verdict),
             // It is for others, who get it by a consumer of their own.
             Handled::OtherType => {
-                self.shared.counts.passed_over.fetch_add(1, Relaxed);
+                self.shared.counts.passed_over.add_one();
                 self.settle(job, Settle::Ack)
             }
             Handled::OtherTopic => self.settle(job, Settle::Nak { delay: NOT_OURS }),
@@ -307,7 +314,7 @@ impl jetlane_lanes::Worker for Worker {
     }
 
     fn panicked(&mut self, job: &mut Job, _: u32, message: &str) -> Step {
-        self.shared.counts.panics.fetch_add(1, Relaxed);
+        self.shared.counts.panics.add_one();
         let reason = format!("the handler panicked: {message}");
         self.conclude(job, Verdict::Retry { after: None, reason })
     }

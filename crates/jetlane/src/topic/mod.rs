@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use jetlane_client::SubjectFilter;
 use jetlane_client::proto::{SubjectError, check_name};
-use jetlane_jetstream::{ApiError, ConsumerInfo, Discard, Storage, StreamConfig, StreamInfo};
+use jetlane_jetstream::{
+    ApiError, ConsumerInfo, Discard, Retention, Storage, StreamConfig, StreamInfo,
+};
 
 use crate::EventBus;
 
@@ -86,6 +88,8 @@ pub struct Ensured {
 pub struct Topic<'a> {
     bus: &'a EventBus,
     topic: &'a str,
+    /// What the stream stores besides, if it is created.
+    beside: Vec<String>,
     stream: String,
     declared: Declared,
     losses: Losses,
@@ -98,23 +102,47 @@ enum Losses {
     Allowed,
 }
 
+/// What the topics of a bus begin with.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct TopicDefaults {
+    /// The stream that stores them; `None` for one each.
+    pub(crate) stream: Option<String>,
+    pub(crate) declared: Declared,
+}
+
 /// What was said of the stream. What was not is left to the server, or as it is.
 #[derive(Clone, Debug, Default)]
-struct Declared {
-    storage: Option<Storage>,
-    max_age: Option<Duration>,
-    max_msgs: Option<u64>,
-    max_bytes: Option<u64>,
-    discard: Option<Discard>,
-    num_replicas: Option<u32>,
-    duplicate_window: Option<Duration>,
-    allow_atomic: Option<bool>,
+pub(crate) struct Declared {
+    pub(crate) storage: Option<Storage>,
+    pub(crate) retention: Option<Retention>,
+    pub(crate) max_age: Option<Duration>,
+    pub(crate) max_msgs: Option<u64>,
+    pub(crate) max_bytes: Option<u64>,
+    pub(crate) discard: Option<Discard>,
+    pub(crate) num_replicas: Option<u32>,
+    pub(crate) duplicate_window: Option<Duration>,
+    pub(crate) allow_atomic: Option<bool>,
 }
 
 impl<'a> Topic<'a> {
     pub(crate) fn new(bus: &'a EventBus, topic: &'a str) -> Self {
-        let (stream, declared) = (stream_name(topic), Declared::default());
-        Self { bus, topic, stream, declared, losses: Losses::Refused }
+        let TopicDefaults { stream, declared } = bus.defaults().topic.clone();
+        let stream = stream.unwrap_or_else(|| stream_name(topic));
+        Self { bus, topic, beside: Vec::new(), stream, declared, losses: Losses::Refused }
+    }
+
+    /// What is declared of its stream.
+    #[cfg(feature = "config")]
+    pub(crate) fn declare(mut self, declared: Declared) -> Self {
+        self.declared = declared;
+        self
+    }
+
+    /// The stream stores these topics, too, if it is created: so several can share one that is never changed.
+    #[cfg(feature = "config")]
+    pub(crate) fn beside(mut self, topics: Vec<String>) -> Self {
+        self.beside = topics;
+        self
     }
 
     /// The name of the stream that stores it. Default: the topic, with what can be in a subject and not in a name replaced
@@ -127,6 +155,12 @@ impl<'a> Topic<'a> {
     /// Where events are kept. Default: on disk.
     pub fn storage(mut self, storage: Storage) -> Self {
         self.declared.storage = Some(storage);
+        self
+    }
+
+    /// When events go: at the latest when a limit is reached, or once they are settled, too. Default: when a limit is reached.
+    pub fn retention(mut self, retention: Retention) -> Self {
+        self.declared.retention = Some(retention);
         self
     }
 
@@ -230,7 +264,10 @@ impl<'a> Topic<'a> {
         let declared = self.declared.clone();
         match self.bus.jetstream().stream_info(&self.stream).wait() {
             Err(ApiError::StreamNotFound { .. }) => {
-                let wanted = declared.over(StreamConfig::new(&self.stream).subject(self.topic));
+                let none = StreamConfig::new(&self.stream);
+                let topics = self.beside.iter().map(String::as_str).chain([self.topic]);
+                let wanted =
+                    declared.over(topics.fold(none, |stream, topic| storing(topic, stream)));
                 let plan = Plan::creates(&wanted);
                 Ok(Found { there: None, wanted, plan })
             }
@@ -268,6 +305,7 @@ impl Declared {
     fn over(self, there: StreamConfig) -> StreamConfig {
         let mut config = there;
         config.storage = self.storage.unwrap_or(config.storage);
+        config.retention = self.retention.unwrap_or(config.retention);
         config.max_age = self.max_age.unwrap_or(config.max_age);
         config.max_msgs = self.max_msgs.or(config.max_msgs);
         config.max_bytes = self.max_bytes.or(config.max_bytes);

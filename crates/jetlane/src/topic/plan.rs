@@ -5,7 +5,9 @@ mod lag;
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
-use jetlane_jetstream::{ConsumerInfo, Discard, Storage, StreamConfig, StreamInfo, StreamState};
+use jetlane_jetstream::{
+    ConsumerInfo, Discard, Retention, Storage, StreamConfig, StreamInfo, StreamState,
+};
 
 /// What ensuring a topic would do: see [`crate::Topic::plan`]. Printed, it is a list of differences.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,6 +87,7 @@ fn changes(from: &StreamConfig, to: &StreamConfig, state: &StreamState) -> Vec<C
     };
     compare("subjects", from.subjects.join(" "), to.subjects.join(" "), None);
     compare("storage", storage(from.storage).into(), storage(to.storage).into(), None);
+    compare("retention", retention(from.retention).into(), retention(to.retention).into(), None);
     compare("discard", discard(from.discard).into(), discard(to.discard).into(), None);
     let cut = |limit: Option<u64>, there: u64, what: &str| {
         limit
@@ -142,6 +145,14 @@ fn storage(storage: Storage) -> &'static str {
     match storage {
         Storage::Memory => "memory",
         _ => "file",
+    }
+}
+
+fn retention(retention: Retention) -> &'static str {
+    match retention {
+        Retention::Interest => "interest",
+        Retention::WorkQueue => "workqueue",
+        _ => "limits",
     }
 }
 

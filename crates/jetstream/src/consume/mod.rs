@@ -32,6 +32,8 @@ use sink::PullSink;
 
 /// The server's default for `ack_wait`, should it ever not report one.
 const DEFAULT_ACK_WAIT: Duration = Duration::from_secs(30);
+/// Messages asked for at first, and at the least, if nothing else is said.
+const LEAST_WINDOW: usize = 100;
 
 /// How verdicts become acknowledgements. It follows from the consumer's [`AckPolicy`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,6 +136,7 @@ impl Consume {
         let ack_wait = if config.ack_wait.is_zero() { DEFAULT_ACK_WAIT } else { config.ack_wait };
         let pull = PullConfig {
             messages: limits.consumer_messages.min(most_pending),
+            least_messages: LEAST_WINDOW,
             bytes: limits.consumer_bytes.min(most_bytes.unwrap_or(usize::MAX)),
             expires: Duration::from_secs(30),
             heartbeat: Duration::from_secs(5),
@@ -146,6 +149,13 @@ impl Consume {
     /// `max_ack_pending` if that is less. Fewer are requested while they could not be settled well within the ack wait.
     pub fn window(mut self, messages: usize) -> Self {
         self.pull.messages = messages;
+        self
+    }
+
+    /// Messages requested or held at first, and at the least, even if they could not be settled well within the ack wait; no more than
+    /// [`Consume::window`]. Default 100: enough to see how fast they are handled.
+    pub fn least_window(mut self, messages: usize) -> Self {
+        self.pull.least_messages = messages;
         self
     }
 

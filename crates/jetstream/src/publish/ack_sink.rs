@@ -6,6 +6,7 @@ use jetlane_client::proto::jetstream::{PubAck, PubAckError};
 use jetlane_client::{CloseReason, Inbox, MessageRef, Out, Sink, Ticks, Unsent};
 use jetlane_ring::{Completer, PendingRing};
 
+use super::meters::Meters;
 use super::{NotStored, Outcome, Rejection, Stored, Unknown};
 
 /// How often publishes are looked at for having waited long enough.
@@ -23,6 +24,7 @@ pub(super) struct AckSink {
     completer: Completer<Outcome>,
     ticks: Ticks,
     denied: Arc<AtomicBool>,
+    meters: Meters,
 }
 
 impl AckSink {
@@ -31,8 +33,10 @@ impl AckSink {
         inbox: Inbox,
         ring: Arc<PendingRing<Outcome>>,
         denied: Arc<AtomicBool>,
+        meters: Meters,
     ) -> Self {
-        Self { inbox, completer: ring.completer(), ring, ticks: Ticks::new(TICK), denied }
+        let (completer, ticks) = (ring.completer(), Ticks::new(TICK));
+        Self { inbox, completer, ring, ticks, denied, meters }
     }
 }
 
@@ -42,12 +46,16 @@ impl Sink for AckSink {
         if let Some(token) = self.inbox.token(message.subject())
             && let Some(outcome) = read(message)
         {
+            let ended = self.meters.of(&outcome);
             // An ack that comes too late finds a newer epoch, and changes nothing.
-            let _ = match outcome {
+            let completed = match outcome {
                 Ok(_) => self.completer.complete(token, outcome),
                 // Each message of an atomic batch is answered, and once one was refused those behind it are, too.
                 Err(_) => self.completer.complete_and_retire(token, outcome),
             };
+            if completed.is_ok() {
+                ended.count();
+            }
         }
     }
 
@@ -58,10 +66,11 @@ impl Sink for AckSink {
     fn disconnected(&mut self, unsent: &mut Unsent<'_>) {
         let unsent = unsent.tokens(&self.inbox);
         // What was written may be stored or not. What was not written will be, and keeps waiting.
-        self.completer.fail_where(
+        let ended = self.completer.fail_where(
             |token| !unsent.contains(&token),
             || Err(NotStored::Unknown(Unknown::Disconnected)),
         );
+        self.meters.unknown(ended);
     }
 
     fn is_timed(&self) -> bool {
@@ -73,7 +82,8 @@ impl Sink for AckSink {
     }
 
     fn timeout(&mut self, out: &mut Out<'_>) {
-        self.completer.sweep(|| Err(NotStored::Unknown(Unknown::TimedOut)));
+        let ended = self.completer.sweep(|| Err(NotStored::Unknown(Unknown::TimedOut)));
+        self.meters.unknown(ended);
         self.completer.flush();
         self.ticks.ticked(out.now());
     }
@@ -91,7 +101,8 @@ impl Sink for AckSink {
             CloseReason::Denied => Unknown::Denied,
             _ => Unknown::Closed,
         };
-        self.completer.fail_where(|_| true, || Err(NotStored::Unknown(why)));
+        let ended = self.completer.fail_where(|_| true, || Err(NotStored::Unknown(why)));
+        self.meters.unknown(ended);
         self.completer.flush();
     }
 }

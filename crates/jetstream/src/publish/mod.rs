@@ -4,6 +4,11 @@ mod ack_sink;
 mod atomic;
 mod batch;
 mod headers;
+#[cfg(feature = "metrics")]
+mod meters;
+#[cfg(not(feature = "metrics"))]
+#[path = "meters_off.rs"]
+mod meters;
 mod outcome;
 mod ticket;
 
@@ -19,6 +24,7 @@ use ack_sink::{AckSink, patience};
 pub use atomic::{AtomicError, AtomicTicket, BatchNotStored, StoredBatch};
 pub use batch::AtomicBatch;
 pub use headers::{PublishHeaders, Rollup};
+use meters::Meters;
 pub use outcome::{NotStored, Outcome, Rejection, Stored, Unknown};
 pub use ticket::Ticket;
 
@@ -76,6 +82,7 @@ pub(crate) struct Publisher {
     /// What the ids of atomic batches begin with. They are stored with the messages: nothing of the inbox may be in them.
     batch_prefix: String,
     batches: AtomicU64,
+    meters: Meters,
 }
 
 impl Publisher {
@@ -86,11 +93,13 @@ impl Publisher {
         let inbox = client.inbox();
         // The inbox lives as long as the connection: tickets may outlive whoever published.
         let denied = Arc::<AtomicBool>::default();
-        let sink = AckSink::new(inbox, Arc::clone(&ring), Arc::clone(&denied));
+        let meters = Meters::new();
+        let sink = AckSink::new(inbox, Arc::clone(&ring), Arc::clone(&denied), meters.clone());
         client.subscription(&inbox.filter()).sink(sink)?.forget();
         let batch_prefix = random_id(client);
         let batches = AtomicU64::new(0);
-        Ok(Self { ring, inbox, denied, patience: patience(timeout), batch_prefix, batches })
+        let patience = patience(timeout);
+        Ok(Self { ring, inbox, denied, patience, batch_prefix, batches, meters })
     }
 
     pub(crate) fn pending(&self) -> u32 {
@@ -217,6 +226,7 @@ impl Publisher {
         let claim = self.ring.claim(self.patience).map_err(Refused::Full)?;
         let reply = self.inbox.subject(claim.token());
         encode(out, reply.as_bytes()).map_err(Refused::Client)?;
+        self.meters.published();
         Ok(Ticket::new(claim.into_ticket()))
     }
 

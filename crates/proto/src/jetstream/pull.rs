@@ -16,14 +16,15 @@ const RETRY_MOST: Duration = Duration::from_secs(5);
 
 /// How long handled messages are counted before their rate is trusted.
 const RATE_SPAN: Duration = Duration::from_millis(100);
-/// Messages asked for at first, and at the least: enough to learn the rate from.
-const LEAST_WINDOW: usize = 64;
 
 /// The bounds and times of a [`PullScheduler`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PullConfig {
     /// Most messages requested or held at once. At least 1.
     pub messages: usize,
+    /// Messages asked for at first, and at the least, however slowly they are handled: enough to learn the rate from. At least 1; not
+    /// more than `messages` all the same.
+    pub least_messages: usize,
     /// Most bytes requested or held at once. A single message larger than this is still fetched, by itself.
     pub bytes: usize,
     /// How long a pull waits in the server for messages. Must be at least twice `heartbeat` (the server refuses it
@@ -135,7 +136,9 @@ struct Asked {
 impl PullScheduler {
     /// A scheduler that has asked for nothing yet.
     pub fn new(config: PullConfig, now: Instant) -> Self {
-        let config = PullConfig { messages: config.messages.max(1), ..config };
+        let messages = config.messages.max(1);
+        let least_messages = config.least_messages.clamp(1, messages);
+        let config = PullConfig { messages, least_messages, ..config };
         Self {
             config,
             next_id: 1,
@@ -152,7 +155,7 @@ impl PullScheduler {
             retry_at: None,
             refusals: 0,
             ended: false,
-            rate: Rate::new(config.messages.min(LEAST_WINDOW), now),
+            rate: Rate::new(least_messages, now),
         }
     }
 
@@ -450,7 +453,7 @@ impl Rate {
             let affordable = (self.handled as f64 * quarters) as usize;
             // Only a rate seen while there was work to do says how much could be done.
             if busy || affordable > self.window {
-                self.window = affordable.clamp(LEAST_WINDOW, config.messages.max(LEAST_WINDOW));
+                self.window = affordable.clamp(config.least_messages, config.messages);
             }
             (self.since, self.handled) = (now, 0);
         }

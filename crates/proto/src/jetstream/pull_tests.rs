@@ -3,6 +3,7 @@ use super::*;
 fn config() -> PullConfig {
     PullConfig {
         messages: 64,
+        least_messages: 64,
         bytes: 1000,
         expires: Duration::from_secs(30),
         heartbeat: Duration::from_secs(5),
@@ -325,6 +326,41 @@ fn the_window_opens_for_fast_handlers_and_closes_for_slow_ones() {
         sim.settle(1, 1);
     }
     assert_eq!(sim.scheduler.rate.window, 75);
+}
+
+#[test]
+fn the_window_is_what_can_be_handled_in_a_quarter_of_the_ack_wait_within_its_bounds() {
+    for (handling_ms, ack_wait_s, least, most, expected) in [
+        // A quarter of the ack wait, divided by the time of an event.
+        (10, 30, 100, 1000, 750),
+        (20, 30, 100, 1000, 375),
+        (10, 12, 100, 1000, 300),
+        // No more than the most, and no fewer than the least.
+        (1, 30, 100, 1000, 1000),
+        (200, 30, 100, 1000, 100),
+        (2000, 30, 100, 1000, 100),
+        (200, 30, 1, 1000, 37),
+        (2000, 30, 1, 1000, 3),
+        (20_000, 30, 1, 1000, 1),
+        // The most counts before the least, which is 1 at the least.
+        (1, 30, 100, 10, 10),
+        (20_000, 30, 0, 0, 1),
+    ] {
+        let mut sim = Sim::new();
+        let ack_wait = Duration::from_secs(ack_wait_s);
+        let (messages, least_messages, bytes) = (most, least, usize::MAX);
+        let config = PullConfig { messages, least_messages, bytes, ack_wait, ..config() };
+        sim.scheduler = PullScheduler::new(config, sim.now);
+        for _ in 0..5000 {
+            let asked: usize = sim.pulls().iter().map(|(_, batch)| batch).sum();
+            sim.deliver(asked, 1);
+            sim.wait(Duration::from_millis(handling_ms));
+            sim.settle(1, 1);
+        }
+        assert_eq!(sim.scheduler.rate.window, expected, "{handling_ms} ms, {ack_wait_s} s");
+        let unhandled = sim.scheduler.outstanding() + sim.scheduler.held();
+        assert!(unhandled <= expected, "{handling_ms} ms, {ack_wait_s} s: {unhandled}");
+    }
 }
 
 #[test]
