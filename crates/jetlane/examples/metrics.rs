@@ -1,8 +1,9 @@
 //! A bus whose metrics Prometheus can read, at `http://127.0.0.1:9187/metrics`, and whose readiness a load balancer can ask for, at
-//! `/ready`. The bus is set up by the environment (JETLANE_EVENTBUS_NATS_URLS and so on).
+//! `/ready`. The bus is set up by the environment (JETLANE_EVENTBUS_NATS_URLS and so on), and METRICS_ADDRESS says where to listen.
 //!
 //! `cargo run -p jetlane --features config,metrics --example metrics`
 
+use std::env;
 use std::error::Error;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -31,7 +32,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         let event = Envelope::new(format!("order-{order}"), "OrderCreated", "{}");
         bus.publish("order.created", event)?.wait()?;
     }
-    let listener = TcpListener::bind("127.0.0.1:9187")?;
+    let address = env::var("METRICS_ADDRESS").unwrap_or_else(|_| "127.0.0.1:9187".into());
+    let listener = TcpListener::bind(address)?;
     println!("http://{}/metrics", listener.local_addr()?);
     for connection in listener.incoming() {
         // Who hangs up has no answer, and the next one has.

@@ -107,3 +107,65 @@ fn container_shutdown() {
 fn in_memory_test() {
     check("in_memory_test", &["the greeter greets everybody once"]);
 }
+
+#[test]
+#[cfg(feature = "config")]
+fn config_file() {
+    let said = run("config_file");
+    for expected in [
+        "bill order-1",
+        "events are kept for 86400s, at most Some(100000)",
+        "an event is delivered again after 5s",
+        "did you mean",
+    ] {
+        assert!(said.contains(expected), "{said}");
+    }
+}
+
+/// It serves until it is killed.
+#[test]
+#[cfg(all(feature = "config", feature = "metrics"))]
+fn metrics() {
+    use std::io::{BufRead, BufReader, Read, Write};
+    use std::net::TcpStream;
+
+    let server = jetlane_testkit::Server::start().expect("a server");
+    let mut child = Command::new(program("metrics"))
+        .env("JETLANE_EVENTBUS_NATS_URLS", server.url())
+        .env("METRICS_ADDRESS", "127.0.0.1:0")
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let mut line = String::new();
+    let mut out = BufReader::new(child.stdout.take().expect("a pipe"));
+    out.read_line(&mut line).expect("it says where it is");
+    let address =
+        line.trim().strip_prefix("http://").and_then(|rest| rest.strip_suffix("/metrics"));
+    let address = address.expect("an address");
+    let get = |path: &str| {
+        let mut connection = TcpStream::connect(address).expect("it listens");
+        connection.set_read_timeout(Some(DEADLINE)).expect("a deadline");
+        write!(connection, "GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").expect("it takes requests");
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer).expect("it answers");
+        answer
+    };
+    let deadline = Instant::now() + DEADLINE;
+    let handled = "handled";
+    let metrics = loop {
+        let metrics = get("/metrics");
+        let is_done = metrics.lines().any(|line| line.contains(handled) && line.ends_with(" 100"));
+        if is_done || Instant::now() >= deadline {
+            break metrics;
+        }
+    };
+    let ready = get("/ready");
+    let _ = child.kill();
+    let _ = child.wait();
+    assert!(
+        metrics.lines().any(|line| line.contains(handled) && line.ends_with(" 100")),
+        "{metrics}"
+    );
+    assert!(metrics.contains("subscription=\"billing\""), "{metrics}");
+    assert!(ready.starts_with("HTTP/1.1 200 OK"), "{ready}");
+}
