@@ -230,7 +230,7 @@ pub(crate) fn events_that_the_server_gives_up_are_kept_with_what_stands_in_the_s
 
 pub(crate) fn an_event_that_was_delivered_too_often_is_not_even_tried(place: Place) {
     let (_server, bus) = with_topics(place, &["order.>", "dead.s.>"]);
-    let consumer = ConsumerConfig::durable("s").filter("order.*");
+    let consumer = ConsumerConfig::durable("s").filter("order.*").ack_wait(Duration::from_secs(1));
     bus.jetstream().create_consumer("order_ALL", &consumer).wait().unwrap();
     for payload in ["deadly", "fine"] {
         bus.publish("order.x", Envelope::new("a", "Tested", payload)).unwrap().wait().unwrap();
