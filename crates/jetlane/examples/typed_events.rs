@@ -75,10 +75,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let euros = OrderCreated { order: "order-1".into(), cents: 7 };
     let older = Envelope::of(&euros)?.with_event_version(1);
     bus.publish("order.created", older)?.wait()?;
-    bus.publish_event("order.created", &OrderCreated { order: "order-2".into(), cents: 750 })?;
-    bus.publish_event("order.paid", &OrderPaid { order: "order-2".into() })?;
+    let created = OrderCreated { order: "order-2".into(), cents: 750 };
+    bus.publish_event("order.created", &created)?.wait()?;
+    bus.publish_event("order.paid", &OrderPaid { order: "order-2".into() })?.wait()?;
     // No value of the type that it says it is.
-    bus.publish("order.paid", Envelope::new("order-3", "OrderPaid", "no Protobuf"))?;
+    bus.publish("order.paid", Envelope::new("order-3", "OrderPaid", "no Protobuf"))?.wait()?;
 
     while billing.counts().handled + billing.counts().rejected < 4 {
         std::thread::park_timeout(Duration::from_millis(1));
