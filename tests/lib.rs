@@ -7,7 +7,9 @@ pub mod stream;
 
 use std::time::{Duration, Instant};
 
+use jetlane::{EventBus, Strategy};
 use jetlane_client::{Event, Events};
+use jetlane_testkit::Server;
 
 /// No test waits longer than this for anything.
 pub const DEADLINE: Duration = Duration::from_secs(30);
@@ -72,7 +74,23 @@ pub fn next_return(events: &mut Events) -> String {
     })
 }
 
+/// What most examples of docs/GUIDE.md begin with: a server of their own, and a bus on it with a topic `order.>`.
+///
+/// # Panics
+/// If there is no server.
+pub fn guide() -> (Server, EventBus) {
+    let server = Server::start().expect("a server starts");
+    let bus = EventBus::connect(&server.url()).expect("it can be connected to");
+    bus.topic("order.>").ensure(Strategy::CreateOnly).expect("the topic is ensured");
+    (server, bus)
+}
+
 /// The example in the README compiles.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 pub struct Readme;
+
+/// The examples in the guide run.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/GUIDE.md")]
+pub struct Guide;

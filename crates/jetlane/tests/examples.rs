@@ -97,6 +97,18 @@ fn dead_letters() {
 }
 
 #[test]
+#[cfg(feature = "prost")]
+fn typed_events() {
+    let expected = [
+        "order-1 costs 700 cents",
+        "order-2 costs 750 cents",
+        "order-2 is paid, says Some(\"application/protobuf\")",
+        "3 handled, 1 rejected",
+    ];
+    check("typed_events", &expected);
+}
+
+#[test]
 #[cfg(unix)]
 fn container_shutdown() {
     check("container_shutdown", &["told to end by signal 15", "all that was begun is done"]);
