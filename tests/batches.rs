@@ -5,6 +5,7 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
+use jetlane::jetstream::ConsumerConfig;
 use jetlane::{
     Counts, DeadLetters, Envelope, EventBus, Parking, Pick, Settlement, Strategy, Subscription,
     Verdict,
@@ -157,6 +158,30 @@ pub(crate) fn a_batch_can_be_parked_and_goes_on_where_it_stopped(place: Place) {
     publish(&bus, 10..15, &["a"]);
     counted(&subscription, |counts| counts.handled + counts.parked >= 22);
     assert_eq!(flat(&log, "a"), (0..15).collect::<Vec<_>>());
+}
+
+/// The first of a batch was delivered too often: it goes, by itself.
+pub(crate) fn of_a_batch_only_the_one_that_was_delivered_too_often_goes(place: Place) {
+    let (_server, bus) = with_topics(place);
+    let config = ConsumerConfig::durable("s").filter("order.*").ack_wait(Duration::from_secs(1));
+    let consumer = bus.jetstream().create_consumer("order_ALL", &config).wait().unwrap();
+    publish(&bus, 0..1, &["a"]);
+    let mut other = bus.jetstream().consume(&consumer).window(1).queued().unwrap();
+    other.next_timeout(DEADLINE).unwrap().nak(Duration::ZERO);
+    drop(other);
+    publish(&bus, 1..10, &["a"]);
+    let log = Log::default();
+    let seen = Arc::clone(&log);
+    let subscription = bus
+        .subscribe("s")
+        .ack_wait(Duration::from_secs(1))
+        .dead_letters(DeadLetters::to("dead").deliveries(1))
+        .on_batch("order.*", most(50), move |events: &[Envelope]| note(&seen, events))
+        .start()
+        .unwrap();
+    counted(&subscription, |counts| (counts.dead_lettered, counts.handled) == (1, 9));
+    assert_eq!(flat(&log, "a"), (1..10).collect::<Vec<_>>());
+    all_settled(&bus);
 }
 
 /// A batch whose handler does not return when the time is up goes back whole, before those behind it.

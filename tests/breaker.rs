@@ -109,3 +109,42 @@ pub(crate) fn another_process_gets_nothing_while_the_circuit_is_open(place: Plac
         (subscription.counts().handled + theirs == 2).then_some(())
     });
 }
+
+/// Among those that wait are many that no handler is for: to let one of them go decides nothing, and holds up nothing.
+pub(crate) fn events_of_other_types_do_not_keep_the_circuit_open(place: Place) {
+    let server = place.start();
+    let bus = EventBus::connect(&server.url()).unwrap();
+    bus.topic("order.>").ensure(Strategy::CreateOnly).unwrap();
+    let log = Log::default();
+    log.fail(0..1);
+    let breaker = CircuitBreaker::after(NonZeroU32::MIN);
+    let seen = log.clone();
+    let subscription = bus
+        .subscribe("s")
+        .retry(Duration::from_millis(1), Duration::from_millis(1))
+        .circuit_breaker(breaker.pause(Duration::from_millis(50), Duration::from_millis(50)))
+        .on_type("order.*", "Work", move |event: &Envelope| {
+            if seen.fails(0) {
+                return Err("the database is down");
+            }
+            seen.note(event);
+            Ok(())
+        })
+        .start()
+        .unwrap();
+    // At once, so that they are here before the circuit opens.
+    let mut tickets = Vec::new();
+    for number in 0..100 {
+        let kind = if number % 10 == 0 { "Work" } else { "Other" };
+        let event = Envelope::new(format!("key-{number}"), kind, "x");
+        tickets.push(bus.publish("order.x", event).unwrap());
+    }
+    tickets.into_iter().for_each(|ticket| assert!(ticket.wait().is_ok()));
+    eventually("it is open", || is_paused(&bus).then_some(()));
+    log.up();
+    eventually("all are done", || {
+        let counts = subscription.counts();
+        ((counts.handled, counts.passed_over) == (10, 90)).then_some(())
+    });
+    bus.close(DEADLINE).unwrap();
+}

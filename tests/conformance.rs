@@ -66,6 +66,7 @@ behaviours! {
         events_that_come_together_are_handled_together_and_in_order,
         of_a_batch_that_fails_only_the_wrong_one_is_given_up,
         a_batch_can_be_parked_and_goes_on_where_it_stopped,
+        of_a_batch_only_the_one_that_was_delivered_too_often_goes,
         a_batch_that_is_stuck_is_given_back_whole;
     parking:
         an_aggregate_is_parked_in_order_over_a_restart_and_others_go_on,
@@ -75,6 +76,7 @@ behaviours! {
         a_parked_aggregate_goes_on_where_it_stopped,
         what_comes_meanwhile_stays_behind_what_is_redriven,
         what_fails_again_is_parked_again_before_those_behind_it,
+        a_redrive_that_was_broken_off_is_done_again,
         of_parked_aggregates_all_of_those_picked_are_redriven_and_no_others,
         what_is_redriven_while_nobody_is_there_is_handled_by_who_comes_next,
         others_pass_over_what_is_redriven_for_one,
@@ -82,7 +84,8 @@ behaviours! {
         letters_need_a_stream;
     breaker:
         while_nothing_works_nothing_is_tried_and_afterwards_all_is_handled_in_order,
-        another_process_gets_nothing_while_the_circuit_is_open;
+        another_process_gets_nothing_while_the_circuit_is_open,
+        events_of_other_types_do_not_keep_the_circuit_open;
     jetstream_api:
         messages_are_read_from_the_leader_and_directly_alike,
         a_message_that_is_not_there_is_an_error_of_its_own,

@@ -95,6 +95,8 @@ fn parking_needs_a_place() {
     let started = Log::default().subscribe(&bus).start();
     let expected = "no stream stores the topic \"parked.>\": ensure the topic first";
     assert_eq!(started.unwrap_err().to_string(), expected);
+    let shared = Log::default().subscribe(&bus).shared().start();
+    assert!(matches!(shared, Err(SubscribeError::SharedParking)), "{shared:?}");
     let bad = bus.subscribe("s").parking(Parking::to("par ked")).on("order.*", |_: &Envelope| {});
     assert!(
         matches!(bad.start(), Err(SubscribeError::Topic { topic, .. }) if topic == "par ked.>")

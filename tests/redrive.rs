@@ -105,6 +105,30 @@ pub(crate) fn what_fails_again_is_parked_again_before_those_behind_it(place: Pla
     assert_eq!(log.of("a"), (0..7).collect::<Vec<_>>());
 }
 
+/// The one who redrives dies before the marker, and what was redriven fails again: the next one redrives all of it, and loses nothing,
+/// although the stream has published the first letters already.
+pub(crate) fn a_redrive_that_was_broken_off_is_done_again(place: Place) {
+    let (_server, bus) = with_topics(place);
+    let log = Log::down();
+    let subscription = log.subscribe(&bus).start().unwrap();
+    publish(&bus, 0..5);
+    counted(&subscription, |counts| counts.parked == 3);
+    subscription.stop(DEADLINE).unwrap();
+    assert_eq!(redrive(&bus, "parked", &Pick::all()).events, 3);
+    let marker = bus.jetstream().stream_info("order_ALL").wait().unwrap().state.last_seq;
+    bus.jetstream().delete_message("order_ALL", marker).wait().unwrap();
+    let next = log.subscribe(&bus).start().unwrap();
+    counted(&next, |counts| counts.parked == 3);
+    log.up();
+    assert_eq!(redrive(&bus, "parked", &Pick::all()).events, 3);
+    counted(&next, |counts| counts.handled == 3);
+    eventually("it is free", || (next.health().parked_keys == 0).then_some(()));
+    publish(&bus, 5..6);
+    counted(&next, |_| log.of("a").len() >= 6);
+    assert_eq!(log.of("a"), (0..6).collect::<Vec<_>>());
+    assert_eq!(parked(&bus), 0);
+}
+
 pub(crate) fn of_parked_aggregates_all_of_those_picked_are_redriven_and_no_others(place: Place) {
     let (_server, bus) = with_topics(place);
     let log = Log::down();

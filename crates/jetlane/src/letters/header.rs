@@ -31,5 +31,7 @@ pub(crate) const REDRIVE: &str = "Jetlane-Redrive-";
 pub(crate) const REDRIVE_FOR: &str = "Jetlane-Redrive-For";
 /// The place in the stream that the event had the first time.
 pub(crate) const REDRIVE_SEQUENCE: &str = "Jetlane-Redrive-Sequence";
+/// In an event of a parked key: up to here the letters of the key are redriven with it.
+pub(crate) const REDRIVE_THROUGH: &str = "Jetlane-Redrive-Through";
 /// In a marker: all letters of the key up to this sequence of the parking stream were redriven before it.
 pub(crate) const REDRIVE_END: &str = "Jetlane-Redrive-End";

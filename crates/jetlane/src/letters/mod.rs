@@ -132,8 +132,11 @@ impl Letters {
     /// # Errors
     /// [`LettersError::Api`] if the server refuses.
     pub fn delete(&self, letter: &Letter) -> Result<(), LettersError> {
-        self.bus.jetstream().delete_message(&self.stream, letter.sequence).wait()?;
-        Ok(())
+        match self.bus.jetstream().delete_message(&self.stream, letter.sequence).wait() {
+            // Somebody else was faster.
+            Ok(_) | Err(ApiError::MessageNotFound { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// The stream that they are in.

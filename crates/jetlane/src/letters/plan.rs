@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 
 use jetlane_client::Headers;
-use jetlane_jetstream::Get;
+use jetlane_jetstream::{ApiError, Get};
 
-use super::header::{LETTER, REDRIVE, REDRIVE_END, REDRIVE_FOR, REDRIVE_SEQUENCE};
+use super::header::{LETTER, REDRIVE, REDRIVE_END, REDRIVE_FOR, REDRIVE_SEQUENCE, REDRIVE_THROUGH};
 use super::token::NO_KEY;
 use super::{Letter, LetterKind, Letters, LettersError, Pick};
 
@@ -66,8 +66,15 @@ impl RedrivePlan {
         single.sort_by(|one, other| by_event(one).cmp(&by_event(other)));
         for key in parked.values_mut() {
             key.events.sort_by(|one, other| by_event(one).cmp(&by_event(other)));
-            // One that was parked twice, as a process died before it had settled it, is one event.
-            key.events.dedup_by(|one, other| by_event(one) == by_event(other));
+            // One that was parked twice, as a process died before it had settled it or as it was redriven and failed, is one event: by
+            // its newest letter, as the stream may take that of an older one for published already.
+            key.events.dedup_by(|later, kept| {
+                let is_same = by_event(later) == by_event(kept);
+                if is_same {
+                    std::mem::swap(later, kept);
+                }
+                is_same
+            });
         }
         Ok(Self { letters: letters.clone(), single, parked })
     }
@@ -88,15 +95,25 @@ impl RedrivePlan {
         let Self { letters, single, parked } = &self;
         let mut redriven = Redriven::default();
         for letter in single {
-            if letters.publish_again(letter, &mut redriven)? {
+            if letters.publish_again(letter, None, &mut redriven)? {
                 letters.delete(letter)?;
             }
         }
         for key in parked.values() {
-            for letter in &key.events {
-                letters.publish_again(letter, &mut redriven)?;
+            // The later events must not go without one that is gone: then all of them stay.
+            let gone = letters.count_gone(&key.events)?;
+            redriven.gone += gone;
+            if gone > 0 {
+                continue;
             }
-            if let Some(last) = key.events.last() {
+            let mut is_whole = true;
+            for letter in &key.events {
+                is_whole &= letters.publish_again(letter, Some(key.through), &mut redriven)?;
+                if !is_whole {
+                    break;
+                }
+            }
+            if let Some(last) = key.events.last().filter(|_| is_whole) {
                 letters.publish_marker(last, key.through)?;
                 redriven.keys += 1;
             }
@@ -115,10 +132,25 @@ fn by_event(letter: &Letter) -> (&str, u64) {
 }
 
 impl Letters {
-    /// False if the event is gone.
+    /// How many of these events are in no letter, and not in their stream either.
+    fn count_gone(&self, events: &[Letter]) -> Result<u64, LettersError> {
+        let mut gone = 0;
+        for letter in events.iter().filter(|letter| letter.payload.is_none()) {
+            let get = Get::Sequence(letter.event_sequence);
+            match self.bus.jetstream().get_message(&letter.stream, get).wait() {
+                Ok(_) => {}
+                Err(ApiError::MessageNotFound { .. }) => gone += 1,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(gone)
+    }
+
+    /// False if the event is gone, or somebody else has redriven it meanwhile.
     fn publish_again(
         &self,
         letter: &Letter,
+        through: Option<u64>,
         redriven: &mut Redriven,
     ) -> Result<bool, LettersError> {
         let js = self.bus.jetstream();
@@ -129,8 +161,8 @@ impl Letters {
         };
         let payload = match found {
             Ok(message) => message.payload,
-            Err(jetlane_jetstream::ApiError::MessageNotFound { .. }) => {
-                redriven.gone += 1;
+            Err(ApiError::MessageNotFound { .. }) => {
+                redriven.gone += u64::from(letter.payload.is_none());
                 return Ok(false);
             }
             Err(error) => return Err(error.into()),
@@ -138,6 +170,9 @@ impl Letters {
         let mut headers = Headers::new();
         add(&mut headers, REDRIVE_FOR, &letter.subscription);
         add(&mut headers, REDRIVE_SEQUENCE, &letter.event_sequence.to_string());
+        if let Some(through) = through {
+            add(&mut headers, REDRIVE_THROUGH, &through.to_string());
+        }
         for (name, value) in letter.headers().iter().flat_map(jetlane_client::HeaderView::iter) {
             let (name, value) = (String::from_utf8_lossy(name), String::from_utf8_lossy(value));
             if !["Nats-", LETTER, REDRIVE].iter().any(|ours| name.starts_with(ours)) {

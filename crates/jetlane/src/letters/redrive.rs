@@ -2,7 +2,7 @@
 
 use jetlane_client::{HeaderView, Message};
 
-use super::header::{REDRIVE_END, REDRIVE_FOR, REDRIVE_SEQUENCE};
+use super::header::{REDRIVE_END, REDRIVE_FOR, REDRIVE_SEQUENCE, REDRIVE_THROUGH};
 
 /// How the header block of all that is redriven begins: with [`REDRIVE_FOR`].
 const FIRST_LINE: &[u8] = b"NATS/1.0\r\nJetlane-Redrive-For:";
@@ -14,6 +14,8 @@ pub(crate) struct Redrive<'a> {
     pub(crate) subscription: &'a [u8],
     /// The place in the stream that the event had the first time.
     pub(crate) sequence: Option<u64>,
+    /// Of an event of a parked key: the letters that are redriven with it reach up to here.
+    pub(crate) through: Option<u64>,
     /// In a marker: the letters of the key up to here were redriven.
     pub(crate) end: Option<u64>,
 }
@@ -38,7 +40,8 @@ impl<'a> Redrive<'a> {
     fn read(headers: HeaderView<'a>) -> Option<Self> {
         let number = |name| str::from_utf8(headers.get(name)?).ok()?.parse().ok();
         let subscription = headers.get(REDRIVE_FOR)?;
-        Some(Self { subscription, sequence: number(REDRIVE_SEQUENCE), end: number(REDRIVE_END) })
+        let (sequence, through) = (number(REDRIVE_SEQUENCE), number(REDRIVE_THROUGH));
+        Some(Self { subscription, sequence, through, end: number(REDRIVE_END) })
     }
 }
 

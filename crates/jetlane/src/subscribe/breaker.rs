@@ -11,7 +11,8 @@ use parking_lot::Mutex;
 const LOOK: Duration = Duration::from_millis(20);
 
 /// When a subscription pauses because nothing succeeds any more: see [`crate::Subscribe::circuit_breaker`]. Failures while it is open are
-/// nobody's fault: they do not count as attempts of their event.
+/// nobody's fault: they do not count as attempts of their event. So `failures` should be no fewer than the attempts after which events
+/// leave ([`crate::DeadLetters::attempts`]): else one that fails for good, while nothing else comes, keeps it open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "to be given to Subscribe::circuit_breaker"]
 pub struct CircuitBreaker {
@@ -139,6 +140,15 @@ impl Breaker {
         Turn::Closes
     }
 
+    /// The event that was let go came to no handler: another one is to be tried in its place.
+    pub(super) fn abstained(&self) {
+        if self.is_open()
+            && let Some(open) = &mut *self.open.lock()
+        {
+            open.trying = false;
+        }
+    }
+
     /// A handler has failed.
     #[cold]
     pub(super) fn failed(&self, now: Instant) -> Turn {
@@ -218,7 +228,11 @@ mod tests {
             assert_eq!(breaker.admit_at(later), Admission::Wait(pause));
             assert_eq!(breaker.admit_at(later + pause), Admission::Go);
         }
+        // An event that came to no handler decides nothing, and holds up nothing.
+        breaker.abstained();
+        assert_eq!(breaker.admit_at(later + 60 * SECOND), Admission::Go);
         assert_eq!(breaker.succeeded(), Turn::Closes);
+        breaker.abstained();
         assert_eq!((breaker.admit(), breaker.state()), (Admission::Go, BreakerState::Closed));
     }
 }

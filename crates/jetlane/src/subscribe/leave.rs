@@ -10,6 +10,7 @@ use super::park::{self, Way};
 use super::policy::{Job, Phase, token_of};
 use super::worker::Worker;
 use crate::letters::redrive::Redrive;
+use crate::letters::token::NO_KEY;
 
 /// How soon the ack of a letter is looked for.
 const ACK_LOOK: Duration = Duration::from_millis(2);
@@ -21,7 +22,8 @@ impl Worker {
         let policy = &self.task.policy;
         let is_tired = |held: &Held| policy.has_had_its_chances(held.delivery.delivered);
         // Events that are no others' business, or leave, are looked at one by one.
-        if job.can_be_split() && (self.shared.parked.any() || job.more.iter().any(is_tired)) {
+        let is_any_tired = || [&job.held].into_iter().chain(&job.more).any(is_tired);
+        if job.can_be_split() && (self.shared.parked.any() || is_any_tired()) {
             job.split();
         }
         let redrive = Redrive::of(&job.held.message);
@@ -54,6 +56,11 @@ impl Worker {
         let (Some(place), token) = (&self.task.parking, self.token(job)) else {
             return self.settle(job, Settle::Ack);
         };
+        if token == NO_KEY {
+            // Events without a key are parked each by itself: they are not what this marker is about.
+            self.shared.note_error("a marker of a redrive has no key");
+            return self.settle(job, Settle::Ack);
+        }
         let forgotten = self.task.writer.bus().and_then(|bus| {
             let subject = format!("{}.{token}", place.prefix);
             let forgotten = park::forget(bus.jetstream(), &place.stream, &subject, through);
@@ -75,6 +82,11 @@ impl Worker {
     /// between the two. Meanwhile its key waits, and the lane does not.
     #[cold]
     pub(super) fn send_off(&self, job: &mut Job) -> Step {
+        // A letter is of one event, and settles no other.
+        if job.can_be_split() {
+            job.split();
+            return Step::Again { after: Duration::ZERO };
+        }
         let key = self.task.order.key(&job.held.message);
         let token = token_of(key.as_deref());
         let leaver = Leaver::held(&job.held, key.as_deref());
@@ -128,7 +140,8 @@ impl Worker {
 
 fn way(redrive: Option<Redrive<'_>>) -> Way {
     match redrive {
-        Some(_) => Way::Redriven,
+        // A dead letter that was redriven stands behind nothing.
+        Some(redrive) => Way::Redriven { through: redrive.through.unwrap_or(u64::MAX) },
         None => Way::Fresh,
     }
 }

@@ -92,6 +92,9 @@ pub enum SubscribeError {
     /// One acknowledgement would cover what other processes have not done. The caller's fault.
     #[error("a shared subscription can not settle by watermark: use Settlement::Each")]
     SharedWatermark,
+    /// A process does not know what others have parked. The caller's fault.
+    #[error("a shared subscription can not park: use dead letters, or one process at a time")]
+    SharedParking,
     /// The server refused the consumer, or did not answer.
     #[error(transparent)]
     Api(#[from] ApiError),
@@ -474,6 +477,9 @@ impl Subscribe {
     /// Where its events are parked.
     fn parking_place(&self) -> Result<Option<ParkingPlace>, SubscribeError> {
         let Some(Parking { subject, .. }) = &self.parking else { return Ok(None) };
+        if self.owners == Owners::Several {
+            return Err(SubscribeError::SharedParking);
+        }
         check_name(&self.name)?;
         let stream = stream_of_letters(&self.bus, subject)?;
         Ok(Some(ParkingPlace { stream, prefix: format!("{subject}.{}", self.name) }))

@@ -53,8 +53,9 @@ pub(super) struct ParkedKeys {
 struct ParkedKey {
     /// The place of its newest letter in the parking stream.
     last_letter: u64,
-    /// One of those redriven has failed again: those behind it are parked, too, until the marker.
-    redrive_failed: bool,
+    /// The place of the newest letter of one that was redriven, and has failed again. Those that were redriven with it, whose
+    /// redrive does not reach up to here, stand behind it: they are parked, too.
+    failed_letter: u64,
 }
 
 /// Whether an event has been parked before.
@@ -62,8 +63,8 @@ struct ParkedKey {
 pub(super) enum Way {
     /// It comes from its stream for the first time.
     Fresh,
-    /// It was redriven.
-    Redriven,
+    /// It was redriven, with the letters of its key up to `through`.
+    Redriven { through: u64 },
 }
 
 impl ParkedKeys {
@@ -80,7 +81,10 @@ impl ParkedKeys {
     /// Whether an event of this key is to be parked, too.
     pub(super) fn takes(&self, token: &str, way: Way) -> bool {
         let keys = self.keys.lock();
-        keys.get(token).is_some_and(|key| way == Way::Fresh || key.redrive_failed)
+        keys.get(token).is_some_and(|key| match way {
+            Way::Fresh => true,
+            Way::Redriven { through } => through < key.failed_letter,
+        })
     }
 
     /// An event of this key was parked.
@@ -90,11 +94,13 @@ impl ParkedKeys {
             return;
         }
         let mut keys = self.keys.lock();
-        let new = ParkedKey { last_letter: letter, redrive_failed: false };
+        let new = ParkedKey { last_letter: letter, failed_letter: 0 };
         let key = keys.entry(token.into()).or_insert(new);
         // A letter that the stream had already has the place of the first one.
         key.last_letter = key.last_letter.max(letter);
-        key.redrive_failed |= way == Way::Redriven;
+        if way != Way::Fresh {
+            key.failed_letter = key.failed_letter.max(letter);
+        }
         self.count.store(keys.len(), Relaxed);
     }
 
@@ -102,9 +108,8 @@ impl ParkedKeys {
     /// parked since.
     pub(super) fn end_redrive(&self, token: &str, through: u64) {
         let mut keys = self.keys.lock();
-        match keys.get_mut(token) {
-            Some(key) if key.last_letter > through => key.redrive_failed = false,
-            _ => drop(keys.remove(token)),
+        if keys.get(token).is_some_and(|key| key.last_letter <= through) {
+            keys.remove(token);
         }
         self.count.store(keys.len(), Relaxed);
     }
@@ -129,7 +134,9 @@ impl ParkedKeys {
                 match call.wait() {
                     Ok(letter) => {
                         let token = subject.rsplit('.').next().unwrap_or_default();
-                        keys.note(token, letter.sequence, Way::Fresh);
+                        // Whether one of those redriven has failed nobody knows any more. A redrive that was planned before the newest
+                        // letter was written is taken for one: its events are parked once more.
+                        keys.note(token, letter.sequence, Way::Redriven { through: 0 });
                     }
                     // It was redriven just now.
                     Err(ApiError::MessageNotFound { .. }) => {}
@@ -165,19 +172,27 @@ mod tests {
         assert!(!keys.any(), "what has no key is parked by itself");
         keys.note("a", 2, Way::Fresh);
         assert!(keys.takes("a", Way::Fresh) && !keys.takes("b", Way::Fresh));
-        assert!(!keys.takes("a", Way::Redriven), "what is redriven is handled");
+        let redriven = |through| Way::Redriven { through };
+        assert!(!keys.takes("a", redriven(2)), "what is redriven is handled");
         // Meanwhile another one comes, and is parked behind.
         keys.note("a", 3, Way::Fresh);
         keys.end_redrive("a", 2);
-        assert!(keys.takes("a", Way::Fresh) && !keys.takes("a", Way::Redriven));
+        assert!(keys.takes("a", Way::Fresh) && !keys.takes("a", redriven(3)));
         // In the second round the first one fails again, and those behind it are not handled before it.
-        keys.note("a", 4, Way::Redriven);
-        assert!(keys.takes("a", Way::Redriven));
+        keys.note("a", 4, redriven(3));
+        assert!(keys.takes("a", redriven(3)));
+        // Nor by a marker: another redrive may have been planned before it failed.
+        keys.end_redrive("a", 2);
+        assert!(keys.takes("a", redriven(3)));
         keys.end_redrive("a", 3);
-        assert!(keys.takes("a", Way::Fresh) && !keys.takes("a", Way::Redriven));
+        assert!(keys.takes("a", Way::Fresh) && !keys.takes("a", redriven(4)));
         keys.end_redrive("a", 4);
         assert!(!keys.takes("a", Way::Fresh) && !keys.any());
         keys.end_redrive("a", 4);
         assert_eq!(keys.count(), 0);
+        // After a restart: what was planned before the newest letter is parked once more.
+        keys.note("b", 7, redriven(0));
+        assert!(keys.takes("b", redriven(6)) && !keys.takes("b", redriven(7)));
+        assert!(!keys.takes("b", redriven(u64::MAX)), "a dead letter stands behind nothing");
     }
 }

@@ -100,8 +100,8 @@ impl Shared {
     pub(super) fn begin_work(&self, lane: usize, job: &Job) {
         let mut receipts = self.at_work[lane].receipts.lock();
         receipts.first = Some(job.held.receipt);
+        receipts.more.clear();
         if !job.more.is_empty() {
-            receipts.more.clear();
             receipts.more.extend(job.receipts().skip(1));
         }
     }

@@ -143,6 +143,7 @@ impl Worker {
             }
             // Which of them it is is found out one by one.
             Verdict::Reject { .. } if job.can_be_split() => {
+                self.abstain();
                 job.split();
                 Step::Again { after: Duration::ZERO }
             }
@@ -169,8 +170,10 @@ impl Worker {
         let policy = &self.task.policy;
         self.shared.note_error(&reason);
         let now = Instant::now();
+        // That which opens it counts, so that an event which fails alone and for good goes in the end.
+        let was_open = self.shared.breaker.as_ref().is_some_and(Breaker::is_open);
         self.tell_breaker(|breaker| breaker.failed(now));
-        if self.shared.breaker.as_ref().is_some_and(Breaker::is_open) {
+        if was_open {
             // That nothing works is not the fault of this event.
             self.shared.stalled.note(&job.held, job.failures(), &reason);
             return Step::Again { after: Duration::ZERO };
@@ -233,6 +236,14 @@ impl Worker {
                 Turn::Stays => {}
                 turn => self.turn_consumer(turn),
             }
+        }
+    }
+
+    /// Nothing was learned about whether handlers work.
+    #[inline]
+    fn abstain(&self) {
+        if let Some(breaker) = &self.shared.breaker {
+            breaker.abstained();
         }
     }
 
@@ -306,10 +317,14 @@ impl jetlane_lanes::Worker for Worker {
             Handled::With(verdict) => self.conclude(job, verdict),
             // It is for others, who get it by a consumer of their own.
             Handled::OtherType => {
+                self.abstain();
                 self.shared.counts.passed_over.add_one();
                 self.settle(job, Settle::Ack)
             }
-            Handled::OtherTopic => self.settle(job, Settle::Nak { delay: NOT_OURS }),
+            Handled::OtherTopic => {
+                self.abstain();
+                self.settle(job, Settle::Nak { delay: NOT_OURS })
+            }
         }
     }
 
