@@ -388,7 +388,7 @@ impl Subscribe {
     /// Parks an aggregate whose event can not be handled: that event and every later one of the aggregate wait elsewhere, in order,
     /// until they are redriven, also over a restart; other aggregates go on. Default: an event is tried for ever, and those behind
     /// it wait where they are. With [`Subscribe::dead_letters`] as well, what is rejected or no envelope goes there, and does not
-    /// park its aggregate.
+    /// park its aggregate. Not with [`Subscribe::shared`], as a process does not know what others have parked.
     pub fn parking(mut self, parking: Parking) -> Self {
         self.parking = Some(parking);
         self
