@@ -3,14 +3,14 @@
 use std::fmt::{self, Write};
 
 use bytestring::ByteString;
-use jetlane_client::{HeaderBlock, HeaderView, Headers, Message};
+use jetlane_client::{HeaderBlock, Headers, Message};
 use jiff::Timestamp;
 
 use super::error::unreadable;
-use super::{Envelope, EnvelopeError, form, time};
+use super::{Envelope, EnvelopeError, form, ours, time};
 use crate::payload::{Compression, Packed, unpack};
 
-const VERSION_LINE: &[u8] = b"NATS/1.0\r\n";
+pub(super) const VERSION_LINE: &[u8] = b"NATS/1.0\r\n";
 pub(super) const AGGREGATE_ID: &str = "X-Aggregate-ID";
 const EVENT_TYPE: &str = "X-Event-Type";
 const EVENT_VERSION: &str = "X-Event-Version";
@@ -43,7 +43,17 @@ impl Envelope {
     ///
     /// # Errors
     /// [`EnvelopeError`]; [`EnvelopeError::TooLarge`] if it has more.
+    #[inline]
     pub fn read_up_to(message: &Message, most: usize) -> Result<Self, EnvelopeError> {
+        match ours::read(message) {
+            Some(envelope) => Ok(envelope),
+            None => Self::read_any(message, most),
+        }
+    }
+
+    /// Reads an envelope of any form, and says what is wrong with what is none.
+    #[cold]
+    fn read_any(message: &Message, most: usize) -> Result<Self, EnvelopeError> {
         let found = Found::of(message);
         if !found.is_header_form() {
             return form::read_other(message, &found, most);
@@ -54,8 +64,9 @@ impl Envelope {
         let text = |field, value: &[u8]| {
             ByteString::try_from(message.share(value)).map_err(|_| unreadable(field, value))
         };
-        let optional = |field, value: Option<&[u8]>| {
-            value.filter(|value| !value.is_empty()).map(|value| text(field, value)).transpose()
+        let optional = |field, value: Option<&[u8]>| match value {
+            Some(value) if !value.is_empty() => text(field, value).map(Some),
+            _ => Ok(None),
         };
         let event_id = found.event_id.or(found.msg_id);
         Ok(Self {
@@ -182,54 +193,12 @@ impl<'a> Found<'a> {
     #[inline]
     pub(super) fn of(message: &'a Message) -> Self {
         let Some(headers) = message.headers() else { return Self::default() };
-        let mut found =
-            Self::of_ours(headers.as_bytes()).unwrap_or_else(|| Self::of_others(headers));
+        let mut found = Self::default();
+        headers.iter().for_each(|(name, value)| found.note(name, value));
         if found.content_encoding.is_some_and(|name| name.eq_ignore_ascii_case(b"identity")) {
             // That is none.
             found.content_encoding = None;
         }
-        found
-    }
-
-    /// A block with nothing but lines as jetlane writes them, in its order; some are left out. Each is known by a few bytes, and only
-    /// its end is searched for. What is not quite so is read as any other block.
-    #[inline]
-    fn of_ours(block: &'a [u8]) -> Option<Self> {
-        let mut found = Self::default();
-        let mut rest = block.strip_prefix(VERSION_LINE)?;
-        let mut take = |field: &mut Option<&'a [u8]>, line: Option<&'a [u8]>| {
-            if let Some(line) = line {
-                let end = memchr::memchr(b'\n', line)?;
-                let value = line[..end].strip_suffix(b"\r")?;
-                // White space around a value is none of it.
-                if !value.first()?.is_ascii_graphic() || !value.last()?.is_ascii_graphic() {
-                    return None;
-                }
-                *field = Some(value);
-                rest = &line[end + 1..];
-            }
-            Some(rest)
-        };
-        let mut at = take(&mut None, None)?;
-        // One by one, so that each comparison is of a length that the compiler knows.
-        at = take(&mut found.aggregate_id, at.strip_prefix(b"X-Aggregate-ID: "))?;
-        at = take(&mut found.event_type, at.strip_prefix(b"X-Event-Type: "))?;
-        at = take(&mut found.event_id, at.strip_prefix(b"X-Event-ID: "))?;
-        at = take(&mut found.msg_id, at.strip_prefix(b"Nats-Msg-Id: "))?;
-        at = take(&mut found.trace_id, at.strip_prefix(b"X-Trace-ID: "))?;
-        at = take(&mut found.correlation_id, at.strip_prefix(b"X-Correlation-ID: "))?;
-        at = take(&mut found.source, at.strip_prefix(b"X-Event-Source: "))?;
-        at = take(&mut found.content_type, at.strip_prefix(b"Content-Type: "))?;
-        at = take(&mut found.content_encoding, at.strip_prefix(b"Content-Encoding: "))?;
-        at = take(&mut found.event_version, at.strip_prefix(b"X-Event-Version: "))?;
-        at = take(&mut found.timestamp, at.strip_prefix(b"X-Timestamp: "))?;
-        (at == b"\r\n").then_some(found)
-    }
-
-    #[cold]
-    fn of_others(headers: HeaderView<'a>) -> Self {
-        let mut found = Self::default();
-        headers.iter().for_each(|(name, value)| found.note(name, value));
         found
     }
 
@@ -268,6 +237,7 @@ fn needed<'a>(field: &'static str, value: Option<&'a [u8]>) -> Result<&'a [u8], 
     }
 }
 
+#[inline]
 fn read_time(value: &[u8]) -> Result<Timestamp, EnvelopeError> {
     match time::usual(value) {
         Some(time) => Ok(time),

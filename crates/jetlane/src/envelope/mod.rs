@@ -6,7 +6,9 @@ mod error;
 mod form;
 mod header;
 mod json;
+mod ours;
 mod routing;
+mod scan;
 mod time;
 
 use std::time::SystemTime;

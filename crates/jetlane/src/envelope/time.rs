@@ -2,21 +2,23 @@
 
 use jiff::Timestamp;
 
+use super::scan::{Shape, eight};
+
+const YEAR_AND_MONTH: Shape = Shape::new(b"0000-00-");
+const DAY_AND_MINUTE: Shape = Shape::new(b"00T00:00");
+const TIME_OF_DAY: Shape = Shape::new(b"00:00:00");
+
 /// Reads RFC 3339 in UTC with a `Z`, as jetlane and most others write it: `2026-11-21T12:00:00.123456Z`. It takes a tenth of the
 /// instructions of the general reader, which is for everything else: `None` says that this may be a time all the same.
 #[inline]
 pub(super) fn usual(text: &[u8]) -> Option<Timestamp> {
-    let (fixed, rest) = text.split_first_chunk::<19>()?;
-    let digits = |at: usize| -> Option<i64> {
-        let (tens, ones) = (fixed[at].wrapping_sub(b'0'), fixed[at + 1].wrapping_sub(b'0'));
-        (tens < 10 && ones < 10).then(|| i64::from(tens) * 10 + i64::from(ones))
-    };
-    let signs = [fixed[4], fixed[7], fixed[10], fixed[13], fixed[16]];
-    let (year, month, day) = (digits(0)? * 100 + digits(2)?, digits(5)?, digits(8)?);
-    let (hour, minute, second) = (digits(11)?, digits(14)?, digits(17)?);
+    let date = YEAR_AND_MONTH.read(eight(text, 0)?)?;
+    let day = DAY_AND_MINUTE.read(eight(text, 8)?)?;
+    let time = TIME_OF_DAY.read(eight(text, 11)?)?;
+    let (year, month, day) = (i64::from(date[0]) * 100 + i64::from(date[2]), date[5], day[0]);
+    let [hour, minute, second] = [time[0], time[3], time[6]];
     // Which months have more days, and leap seconds, the general reader knows.
-    let is_usual = signs == *b"--T::"
-        && (1..=12).contains(&month)
+    let is_usual = (1..=12).contains(&month)
         && (1..=28).contains(&day)
         && hour < 24
         && minute < 60
@@ -24,9 +26,14 @@ pub(super) fn usual(text: &[u8]) -> Option<Timestamp> {
     if !is_usual {
         return None;
     }
-    let seconds = days_before(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second;
-    Timestamp::new(seconds, fraction(rest)?).ok()
+    let seconds = i64::from(hour) * 3600 + i64::from(minute) * 60 + i64::from(second);
+    let days = days_before(year, i64::from(month), i64::from(day));
+    Timestamp::new(days * 86_400 + seconds, fraction(&text[19..])?).ok()
 }
+
+/// Nanoseconds of the last of so many digits behind the point.
+const UNITS: [i32; 10] =
+    [0, 100_000_000, 10_000_000, 1_000_000, 100_000, 10_000, 1_000, 100, 10, 1];
 
 /// Nanoseconds of `Z`, or of a point, one to nine digits and `Z`.
 fn fraction(text: &[u8]) -> Option<i32> {
@@ -37,18 +44,19 @@ fn fraction(text: &[u8]) -> Option<i32> {
     if digits.is_empty() || digits.len() > 9 {
         return None;
     }
-    let mut nanos = 0;
-    for at in 0..9 {
-        let digit = digits.get(at).map_or(0, |byte| byte.wrapping_sub(b'0'));
+    let mut number = 0;
+    for byte in digits {
+        let digit = byte.wrapping_sub(b'0');
         if digit > 9 {
             return None;
         }
-        nanos = nanos * 10 + i32::from(digit);
+        number = number * 10 + i32::from(digit);
     }
-    Some(nanos)
+    Some(number * UNITS[digits.len()])
 }
 
 /// Days from 1970-01-01 to this day: years begin in March here, so that the day that comes and goes is the last one.
+#[inline]
 fn days_before(year: i64, month: i64, day: i64) -> i64 {
     let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
     let leap_days = year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
