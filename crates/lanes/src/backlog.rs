@@ -42,7 +42,8 @@ pub(crate) enum Next<J> {
 /// What became of the job that ran.
 pub(crate) enum Settled<J> {
     Done,
-    Again { item: Item<J>, at: Instant },
+    /// In a box, as this is handed on after every job, and nearly none comes back.
+    Again { item: Box<Item<J>>, at: Instant },
 }
 
 /// Lines that have fallen due and new jobs take turns, for either could go on for ever.
@@ -70,7 +71,7 @@ impl<J> Backlog<J> {
     pub(crate) fn settle(&mut self, settled: Settled<J>) {
         let line = self.running.take();
         match settled {
-            Settled::Again { item, at } => self.waiting.put_off(line, item, at),
+            Settled::Again { item, at } => self.waiting.put_off(line, *item, at),
             Settled::Done => {
                 if let Some(line) = line {
                     self.waiting.finished(line);
@@ -208,7 +209,7 @@ mod tests {
             let mut item = self.running.take().expect("a job runs");
             item.attempt += 1;
             let at = self.start + Duration::from_millis(self.now_ms + after_ms);
-            self.backlog.settle(Settled::Again { item, at });
+            self.backlog.settle(Settled::Again { item: Box::new(item), at });
         }
 
         #[track_caller]

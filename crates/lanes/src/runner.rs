@@ -69,7 +69,7 @@ impl<W: Worker> Runner<W> {
             }
             Step::Again { after } => {
                 item.attempt = item.attempt.saturating_add(1);
-                Settled::Again { item, at: later(Instant::now(), after) }
+                Settled::Again { item: Box::new(item), at: later(Instant::now(), after) }
             }
         }
     }
