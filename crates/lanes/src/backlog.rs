@@ -43,7 +43,10 @@ pub(crate) enum Next<J> {
 pub(crate) enum Settled<J> {
     Done,
     /// In a box, as this is handed on after every job, and nearly none comes back.
-    Again { item: Box<Item<J>>, at: Instant },
+    Again {
+        item: Box<Item<J>>,
+        at: Instant,
+    },
 }
 
 /// Lines that have fallen due and new jobs take turns, for either could go on for ever.

@@ -10,7 +10,7 @@ use super::error::unreadable;
 use super::{Envelope, EnvelopeError, form, ours, time};
 use crate::payload::{Compression, Packed, unpack};
 
-pub(super) const VERSION_LINE: &[u8] = b"NATS/1.0\r\n";
+const VERSION_LINE: &[u8] = b"NATS/1.0\r\n";
 pub(super) const AGGREGATE_ID: &str = "X-Aggregate-ID";
 const EVENT_TYPE: &str = "X-Event-Type";
 const EVENT_VERSION: &str = "X-Event-Version";
@@ -53,7 +53,7 @@ impl Envelope {
 
     /// Reads an envelope of any form, and says what is wrong with what is none.
     #[cold]
-    fn read_any(message: &Message, most: usize) -> Result<Self, EnvelopeError> {
+    pub(super) fn read_any(message: &Message, most: usize) -> Result<Self, EnvelopeError> {
         let found = Found::of(message);
         if !found.is_header_form() {
             return form::read_other(message, &found, most);

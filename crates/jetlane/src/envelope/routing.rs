@@ -8,7 +8,7 @@ use super::header::AGGREGATE_ID;
 use super::{Envelope, Form, cloud_events, json};
 
 /// How the header block begins of what jetlane publishes: with [`AGGREGATE_ID`].
-const FIRST_LINE: &[u8] = b"NATS/1.0\r\nX-Aggregate-ID: ";
+pub(super) const FIRST_LINE: &[u8] = b"NATS/1.0\r\nX-Aggregate-ID: ";
 
 impl Envelope {
     /// The aggregate id of a message, without reading the rest. Messages that jetlane writes have it as a header in every form;

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::scan::{Shape, eight};
+use super::scan::{Shape, eight, eight_digits};
 
 const YEAR_AND_MONTH: Shape = Shape::new(b"0000-00-");
 const DAY_AND_MINUTE: Shape = Shape::new(b"00T00:00");
@@ -41,11 +41,15 @@ fn fraction(text: &[u8]) -> Option<i32> {
         [] => return Some(0),
         text => text.strip_prefix(b".")?,
     };
+    let (mut number, rest) = match eight(digits, 0) {
+        // As many as a clock gives, or nearly.
+        Some(first) => (i32::try_from(eight_digits(first)?).ok()?, &digits[8..]),
+        None => (0, digits),
+    };
     if digits.is_empty() || digits.len() > 9 {
         return None;
     }
-    let mut number = 0;
-    for byte in digits {
+    for byte in rest {
         let digit = byte.wrapping_sub(b'0');
         if digit > 9 {
             return None;
