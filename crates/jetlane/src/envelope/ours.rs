@@ -177,6 +177,14 @@ mod tests {
     fn whatever_else_is_read_here_is_read_as_it_always_was() {
         let mut random = fastrand::Rng::with_seed(7);
         let good = block(&LINES);
+        // An id that is no id, and the same one again.
+        for other in
+            ["abc\r\nNats-Msg-Id: 6a5f3e1d2c4b12345", "1939f7c-52f1-7cc0-b0a3-6a5f3e1d2c4b\n"]
+        {
+            let twice =
+                LINES.map(|line| line.replace("01939f7c-52f1-7cc0-b0a3-6a5f3e1d2c4b", other));
+            assert!(!check(&block(&twice.each_ref().map(|line| &**line))), "{other}");
+        }
         let mut here = 0;
         for at in 0..good.len() {
             for byte in *b"\r\n\t :\0aX9Z\x7f\x80\xc3\xff" {
