@@ -273,7 +273,7 @@ fn a_stopped_server_is_noticed_by_its_missing_pongs() {
 }
 
 #[test]
-fn a_full_outbox_pushes_back() {
+fn a_full_write_queue_pushes_back() {
     let mut server = server();
     let limits = Limits {
         reconnect_bytes: 4096,

@@ -101,7 +101,7 @@ fn a_flush_fails_when_the_connection_died_under_it_however_far_it_had_come() {
     let limits = Limits { publish_wait: Duration::from_millis(200), ..Limits::default() };
     let client = ConnectOptions::new().limits(limits).connect(&server.url()).unwrap();
     server.pause();
-    // Until there is no room for a fifth of a second: the kernel's buffers are full, and the flush stays in the outbox.
+    // Until there is no room for a fifth of a second: the kernel's buffers are full, and the flush stays in the write queue.
     while client.publish("f", [0; 100_000]).is_ok() {}
     let flush = client.flush();
     server.kill();
@@ -189,7 +189,8 @@ fn what_is_queued_stays_bounded_while_a_server_takes_us_and_drops_us() {
             let _ = peer.accept().and_then(|mut socket| socket.bytes(1));
         }
     });
-    let limits = Limits { outbox_bytes: 64 << 10, reconnect_bytes: 64 << 10, ..Limits::default() };
+    let limits =
+        Limits { write_queue_bytes: 64 << 10, reconnect_bytes: 64 << 10, ..Limits::default() };
     let client = ConnectOptions::new().limits(limits).connect(&url).unwrap();
     let until = Instant::now() + Duration::from_millis(500);
     let mut accepted = 0usize;
@@ -246,9 +247,9 @@ fn a_sink_that_panics_ends_the_connection_and_all_that_waits() {
 }
 
 #[test]
-fn a_callback_that_publishes_into_a_full_outbox_does_not_stall_the_connection() {
+fn a_callback_that_publishes_into_a_full_write_queue_does_not_stall_the_connection() {
     let server = server();
-    let limits = Limits { outbox_bytes: 10_000, ..Limits::default() };
+    let limits = Limits { write_queue_bytes: 10_000, ..Limits::default() };
     let client = ConnectOptions::new().limits(limits).connect(&server.url()).unwrap();
     let publisher = client.clone();
     let (full, refusals) = mpsc::channel();
@@ -278,9 +279,9 @@ fn requests_work_at_the_limit_of_subscriptions() {
 }
 
 #[test]
-fn subscribing_over_and_over_while_down_does_not_fill_the_outbox() {
+fn subscribing_over_and_over_while_down_does_not_fill_the_write_queue() {
     let mut server = server();
-    let limits = Limits { outbox_bytes: 16 << 10, ..Limits::default() };
+    let limits = Limits { write_queue_bytes: 16 << 10, ..Limits::default() };
     let client = ConnectOptions::new().limits(limits).connect(&server.url()).unwrap();
     server.kill();
     eventually("the loss is noticed", || (client.state() == State::Reconnecting).then_some(()));

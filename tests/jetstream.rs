@@ -184,7 +184,7 @@ fn publishing_through_sigkill_and_restart_accounts_for_every_message() {
             if stopped.try_recv().is_ok() {
                 break;
             }
-            // While the server is down and the outbox full, a publish may be refused: then it was never queued.
+            // While the server is down and the write queue full, a publish may be refused: then it was never queued.
             match publisher.publish("s.n", n.to_string()) {
                 Ok(ticket) => tickets.push((n, ticket)),
                 Err(error) => outcomes.push((n, Err(error.to_string()))),

@@ -50,9 +50,9 @@ fn one_thread_publishes_receives_and_asks() {
 }
 
 #[test]
-fn what_is_larger_than_the_outbox_goes_out_in_turns() {
+fn what_is_larger_than_the_write_queue_goes_out_in_turns() {
     let server = core_server();
-    let limits = Limits { outbox_bytes: 4096, ..Limits::default() };
+    let limits = Limits { write_queue_bytes: 4096, ..Limits::default() };
     let mut local = ConnectOptions::new().limits(limits).connect_local(&server.url()).unwrap();
     let other = Client::connect(&server.url()).unwrap();
     let mut all = other.subscribe("n").unwrap();
@@ -178,12 +178,12 @@ fn a_close_that_can_not_write_says_so() {
     server.pause();
     let limits = local.client().limits().clone();
     let filled = Instant::now();
-    // More than the kernel takes, until the outbox stays full.
+    // More than the kernel takes, until the write queue stays full.
     while local.client().try_publish("n", [7; 60_000]).is_ok() && filled.elapsed() < DEADLINE {
         local.turn(Duration::ZERO);
     }
     let CloseError { unwritten, .. } = local.close(Duration::from_millis(50)).unwrap_err();
-    assert!(unwritten > limits.outbox_bytes / 2, "{unwritten}");
+    assert!(unwritten > limits.write_queue_bytes / 2, "{unwritten}");
     server.resume();
 }
 

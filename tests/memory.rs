@@ -160,7 +160,7 @@ fn a_server_that_stands_still() {
         arrived.load(Relaxed)
     );
     assert!(full > 0, "it was never full");
-    assert!(queued <= 3 * Limits::default().outbox_bytes, "{queued} bytes are queued");
+    assert!(queued <= 3 * Limits::default().write_queue_bytes, "{queued} bytes are queued");
     assert!(most <= 2 * MIB, "the heap grew by {most} bytes");
     assert_eq!((flushed, client.stats().reconnects), (Ok(()), 0));
     assert_eq!(arrived.load(Relaxed), accepted, "all that was accepted has arrived");

@@ -144,7 +144,7 @@ fn many_answers_end_with_the_connection_they_were_asked_on() {
 #[test]
 fn a_batch_is_queued_in_order_up_to_what_is_wrong_with_it() {
     let server = server();
-    let limits = Limits { outbox_bytes: 4096, ..Limits::default() };
+    let limits = Limits { write_queue_bytes: 4096, ..Limits::default() };
     let client = ConnectOptions::new().limits(limits).connect(&server.url()).unwrap();
     let mut all = client.subscribe("b.>").unwrap();
     let batch = (0..5000).map(|n| (format!("b.{}", n % 7), n.to_string()));

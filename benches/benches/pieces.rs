@@ -30,7 +30,7 @@ fn single_pieces(c: &mut Criterion) {
     }
 }
 
-/// From the caller to the outbox, while the reactor empties it into a real connection.
+/// From the caller to the write queue, while the reactor empties it into a real connection.
 fn write_queue(c: &mut Criterion) {
     let server = jetlane_testkit::Server::start().expect("a nats-server");
     let client = Client::connect(&server.url()).expect("a connection");

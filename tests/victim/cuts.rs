@@ -22,7 +22,8 @@ pub fn run(url: &str, count: u64) {
     let cuts = Arc::<AtomicU64>::default();
     let counter = Arc::clone(&cuts);
     // The less waits for the next connection, the more of them there are.
-    let limits = Limits { outbox_bytes: 64 << 10, reconnect_bytes: 64 << 10, ..Limits::default() };
+    let limits =
+        Limits { write_queue_bytes: 64 << 10, reconnect_bytes: 64 << 10, ..Limits::default() };
     let client = ConnectOptions::new()
         .limits(limits)
         .reconnect_delay(|_| Duration::ZERO)

@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 use jetlane_proto::{AsSubject, HeaderBlock, Limits, ServerInfo, SubjectError, encode};
 use jetlane_ring::Token;
 
-use crate::outbox::Command;
 use crate::pending::{Pending, pending};
 use crate::reactor::Barrier;
 use crate::request::Requests;
 use crate::shared::{Driver, Shared};
 use crate::stats::{State, Stats};
+use crate::write_queue::Command;
 use crate::{
     BatchError, CloseError, ConnectError, ConnectOptions, Containment, Events, FlushError, Inbox,
     MessageRef, PublishError, RequestMany, ServerUrl, SubmitError, Subscribe, SubscribeError,
@@ -30,7 +30,7 @@ pub(crate) const MAX_LINE: usize = 4000;
 
 /// A handle to a connection. Cloning is cheap, and all clones are the same connection.
 ///
-/// Publishing appends to an outbox that the reactor thread writes; order among the calls of one thread is the order on the
+/// Publishing appends to a write queue that the reactor thread writes; order among the calls of one thread is the order on the
 /// wire. When the connection is lost it is made anew; subscriptions are restored, and frames that were queued but not
 /// yet written are sent then. What was written and not confirmed may be lost, as core NATS promises *at most once*.
 ///
@@ -61,8 +61,8 @@ impl Client {
         Self { handle: Arc::new(Handle { shared, requests: OnceLock::new() }) }
     }
 
-    /// Queues a message. Waits while the outbox is full, for `Limits::publish_wait` at most; in an inline callback, which the
-    /// outbox itself waits for, it fails at once.
+    /// Queues a message. Waits while the write queue is full, for `Limits::publish_wait` at most; in an inline callback, which the
+    /// write queue itself waits for, it fails at once.
     ///
     /// # Errors
     /// [`PublishError`]; nothing is sent then.
@@ -93,7 +93,7 @@ impl Client {
         let (subject, payload) = (subject.as_subject()?, payload.as_ref());
         self.check_size(payload.len())?;
         let shared = self.shared();
-        shared.outbox.try_publish(frame_len(subject, payload.len()), |out| {
+        shared.write_queue.try_publish(frame_len(subject, payload.len()), |out| {
             encode::publish(out, subject.as_bytes(), b"", payload);
             Ok::<_, PublishError>(())
         })?;
@@ -173,7 +173,7 @@ impl Client {
         let subject = subject.as_subject()?;
         self.check_size(payload.len())?;
         let most = self.max_payload();
-        let outbox = &self.shared().outbox;
+        let write_queue = &self.shared().write_queue;
         let len = frame_len(subject, payload.len());
         let mut encode = |out: &mut Vec<u8>, room: usize| {
             let start = out.len();
@@ -196,7 +196,7 @@ impl Client {
             Ok::<_, PublishError>((count, count as u64))
         };
         *queued +=
-            self.submit_with(len, || outbox.try_submit_many::<true, _, _>(len, &mut encode))?;
+            self.submit_with(len, || write_queue.try_submit_many::<true, _, _>(len, &mut encode))?;
         Ok(())
     }
 
@@ -357,7 +357,7 @@ impl Client {
     /// As [`Client::close`], as a future. It closes whether or not it is waited for.
     pub fn begin_close(&self, timeout: Duration) -> Pending<Result<(), CloseError>> {
         let shared = self.shared();
-        shared.outbox.close(later(Instant::now(), timeout));
+        shared.write_queue.close(later(Instant::now(), timeout));
         shared.wake_now();
         shared.ended.wait()
     }
@@ -394,7 +394,7 @@ impl Client {
 
     /// What the connection has done so far.
     pub fn stats(&self) -> Stats {
-        let published = self.shared().outbox.lock().published;
+        let published = self.shared().write_queue.lock().published;
         self.shared().counters.read(published)
     }
 
@@ -416,7 +416,7 @@ impl Client {
     }
 
     /// For layers that encode their own frames: appends what `encode` writes (whole frames, of about `len` bytes) to the
-    /// outbox, under its lock. Waits while it is full, for `Limits::publish_wait` at most (not at all in a callback on the
+    /// write queue, under its lock. Waits while it is full, for `Limits::publish_wait` at most (not at all in a callback on the
     /// reactor's own thread). `encode` must not block, and
     /// must leave the buffer as it was if it fails.
     ///
@@ -429,7 +429,7 @@ impl Client {
         mut encode: impl FnMut(&mut Vec<u8>) -> Result<R, E>,
     ) -> Result<R, SubmitError<E>> {
         let shared = self.shared();
-        self.submit_with(len, || shared.outbox.try_submit(len, &mut encode))
+        self.submit_with(len, || shared.write_queue.try_submit(len, &mut encode))
     }
 
     /// As [`Client::submit`], for a message that nothing but a flush confirms.
@@ -440,7 +440,7 @@ impl Client {
         mut encode: impl FnMut(&mut Vec<u8>) -> Result<R, E>,
     ) -> Result<R, SubmitError<E>> {
         let shared = self.shared();
-        self.submit_with(len, || shared.outbox.try_publish(len, &mut encode))
+        self.submit_with(len, || shared.write_queue.try_publish(len, &mut encode))
     }
 
     /// Tries until there is room.
@@ -459,7 +459,7 @@ impl Client {
                     }
                     let wait = self.limits().publish_wait;
                     let deadline = *deadline.get_or_insert_with(|| later(Instant::now(), wait));
-                    if !self.shared().outbox.wait_for_room(len, deadline) {
+                    if !self.shared().write_queue.wait_for_room(len, deadline) {
                         return Err(SubmitError::Full);
                     }
                 }
@@ -484,7 +484,7 @@ impl Client {
         encode: impl FnOnce(&mut Vec<u8>) -> Result<R, E>,
     ) -> Result<R, SubmitError<E>> {
         let shared = self.shared();
-        let result = shared.outbox.try_submit(len, encode)?;
+        let result = shared.write_queue.try_submit(len, encode)?;
         shared.wake();
         Ok(result)
     }
@@ -527,7 +527,7 @@ pub(crate) fn frame_len(subject: &str, size: usize) -> usize {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.shared.outbox.close(later(Instant::now(), DROP_GRACE));
+        self.shared.write_queue.close(later(Instant::now(), DROP_GRACE));
         self.shared.wake_now();
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use jetlane_proto::encode::HeaderLenError;
 use jetlane_proto::{ParseError, ServerError, SessionError, SubjectError};
 
-use crate::outbox::Refusal;
+use crate::write_queue::Refusal;
 use crate::{CredentialsError, TlsError, UrlError};
 
 /// Why no connection could be made.
@@ -140,9 +140,9 @@ pub enum PublishError {
     /// The header block wrote another number of bytes than it announced. A bug in its type.
     #[error(transparent)]
     Headers(#[from] HeaderLenError),
-    /// The outbox is full, and stayed so for `publish_wait` (with `try_publish`: is full now). The connection is down or
+    /// The write queue is full, and stayed so for `publish_wait` (with `try_publish`: is full now). The connection is down or
     /// slower than the publishers.
-    #[error("the outbox is full: the connection is down, or slower than what is published")]
+    #[error("the write_queue is full: the connection is down, or slower than what is published")]
     Full,
     /// The connection is down, and `Limits::reconnect_bytes` is 0, so that nothing waits for the next one.
     #[error("the connection is down, and nothing is kept for the next one (reconnect_bytes is 0)")]
@@ -166,7 +166,7 @@ pub struct BatchError {
     pub error: PublishError,
 }
 
-/// Why nothing was put into the outbox: by the layers above, which encode their own frames.
+/// Why nothing was put into the write queue: by the layers above, which encode their own frames.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SubmitError<E> {
@@ -174,7 +174,7 @@ pub enum SubmitError<E> {
     #[error(transparent)]
     Encode(E),
     /// As [`PublishError::Full`].
-    #[error("the outbox is full: the connection is down, or slower than what is published")]
+    #[error("the write_queue is full: the connection is down, or slower than what is published")]
     Full,
     /// As [`PublishError::Disconnected`].
     #[error("the connection is down, and nothing is kept for the next one (reconnect_bytes is 0)")]
@@ -216,8 +216,8 @@ pub enum SubscribeError {
         /// The limit.
         limit: usize,
     },
-    /// The outbox stayed full: see [`PublishError::Full`].
-    #[error("the outbox is full: the connection is down, or slower than what is published")]
+    /// The write queue stayed full: see [`PublishError::Full`].
+    #[error("the write_queue is full: the connection is down, or slower than what is published")]
     Full,
     /// The connection was closed.
     #[error("the connection is closed")]

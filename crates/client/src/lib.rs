@@ -1,7 +1,7 @@
 //! Core NATS on one mio event loop per connection: no async runtime, no thread per subscription.
 //!
 //! A [`Client`] is a cheap handle. Behind it one reactor thread owns the socket; user threads only ever append
-//! encoded frames to its outbox, and wake it if it sleeps. What can be waited for is a `Future` and has `wait()`; what
+//! encoded frames to its write queue, and wake it if it sleeps. What can be waited for is a `Future` and has `wait()`; what
 //! comes in a row is an `Iterator`, and a `Stream` for those who have an executor.
 //!
 //! ```
@@ -18,7 +18,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! What a call promises is one of four things, and its docs say which: *queued* (in the outbox), *written* (given to the
+//! What a call promises is one of four things, and its docs say which: *queued* (in the write queue), *written* (given to the
 //! kernel), *flushed* (the server has processed it: [`Client::flush`]), or *stored* (JetStream, the layer above).
 //!
 //! Features: `tls` (on by default; rustls) and `tracing` (what happens to connections, under the target `jetlane`).
@@ -36,7 +36,6 @@ mod local;
 mod lossy;
 mod message;
 mod options;
-mod outbox;
 mod pending;
 mod queue;
 mod reactor;
@@ -59,6 +58,7 @@ mod tls;
 mod trace;
 mod url;
 mod watched;
+mod write_queue;
 
 pub use arena::Arena;
 pub use bytes::Bytes;

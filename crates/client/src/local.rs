@@ -17,7 +17,7 @@ use crate::{
 /// there is no other thread to be woken. For lowest latency, and for loops of your own.
 ///
 /// Nothing happens but in [`LocalClient::turn`], and in what calls it: [`LocalClient::wait`], `request`, `flush`, `close`, and
-/// `publish` while the outbox is full. What is published is written in the next turn. A connection that is not driven
+/// `publish` while the write queue is full. What is published is written in the next turn. A connection that is not driven
 /// for long is closed by the server, which gets no answer to its PINGs (by default after some minutes); the next turns
 /// connect anew.
 ///
@@ -98,7 +98,7 @@ impl LocalClient {
         jetlane_ring::wait(future)
     }
 
-    /// Queues a message, to be written in the next turn. Turns while the outbox is full, for `Limits::publish_wait` at most.
+    /// Queues a message, to be written in the next turn. Turns while the write queue is full, for `Limits::publish_wait` at most.
     ///
     /// # Errors
     /// [`PublishError`]; nothing is sent then.

@@ -110,7 +110,7 @@ impl Client {
                     requests.ring.claim(Requests::patience(timeout)).map_err(NotAsked::Full)?;
                 let reply = requests.inbox.subject(claim.token());
                 requests.note(claim.token(), subject.as_bytes());
-                // Looked at again here, under the outbox's lock: a claim that is made after the inbox was denied would wait for ever.
+                // Looked at again here, under the write queue's lock: a claim that is made after the inbox was denied would wait for ever.
                 requests.check_inbox().map_err(NotAsked::Denied)?;
                 encode(out, reply.as_bytes()).map_err(NotAsked::Headers)?;
                 Ok(claim.into_ticket())

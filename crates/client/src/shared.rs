@@ -12,9 +12,9 @@ use parking_lot::Mutex;
 use crate::contain::contain;
 use crate::event::EventHub;
 use crate::options::ConnectOptions;
-use crate::outbox::{Command, Outbox, OutboxState, Refusal};
 use crate::pending::{Pending, Resolver, pending};
 use crate::stats::Counters;
+use crate::write_queue::{Command, Refusal, WriteQueue, WriteQueueState};
 use crate::{CloseError, Event, Inbox};
 
 const WAKE_ATTEMPTS: u32 = 5;
@@ -22,7 +22,7 @@ const WAKE_ATTEMPTS: u32 = 5;
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) limits: Limits,
-    pub(crate) outbox: Outbox,
+    pub(crate) write_queue: WriteQueue,
     pub(crate) gate: WakeGate,
     waker: mio::Waker,
     /// The server's limit for headers and payload.
@@ -101,7 +101,7 @@ impl Ended {
 impl Shared {
     pub(crate) fn new(options: &ConnectOptions, waker: mio::Waker, driver: Driver) -> Self {
         Self {
-            outbox: Outbox::new(&options.limits),
+            write_queue: WriteQueue::new(&options.limits),
             limits: options.limits.clone(),
             events: EventHub::new(options.hooks.event.clone()),
             inbox_prefix: options.inbox_prefix.clone(),
@@ -129,7 +129,7 @@ impl Shared {
         self.driven_by.load(Ordering::Relaxed) == this_thread()
     }
 
-    /// Wakes the reactor if it sleeps. To be called after the outbox was changed, and its lock released.
+    /// Wakes the reactor if it sleeps. To be called after the write queue was changed, and its lock released.
     #[inline]
     pub(crate) fn wake(&self) {
         if self.gate.must_wake() {
@@ -147,16 +147,16 @@ impl Shared {
     /// Appends a command that a user asked for, unless too many wait, and wakes the reactor.
     pub(crate) fn command<R>(
         &self,
-        make: impl FnOnce(&mut OutboxState) -> Result<R, Refusal>,
+        make: impl FnOnce(&mut WriteQueueState) -> Result<R, Refusal>,
     ) -> Result<R, Refusal> {
-        let result = self.outbox.command(make)?;
+        let result = self.write_queue.command(make)?;
         self.wake();
         Ok(result)
     }
 
     /// Appends a command however many wait, and wakes the reactor. False if it takes none any more.
-    pub(crate) fn tell(&self, append: impl FnOnce(&mut OutboxState)) -> bool {
-        let taken = self.outbox.tell(append);
+    pub(crate) fn tell(&self, append: impl FnOnce(&mut WriteQueueState)) -> bool {
+        let taken = self.write_queue.tell(append);
         if taken {
             self.wake();
         }

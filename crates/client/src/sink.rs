@@ -70,7 +70,7 @@ pub trait Sink: Any + Send {
         true
     }
 
-    /// The server does not permit the subscription: [`Sink::closed`] follows. Between the two the outbox is locked once, so what an
+    /// The server does not permit the subscription: [`Sink::closed`] follows. Between the two the write queue is locked once, so what an
     /// encoder has claimed before is seen in `closed`, and an encoder that runs later sees what is written down here.
     fn denied(&mut self) {}
 

@@ -6,12 +6,12 @@ use jetlane_proto::{SubjectError, encode};
 
 use crate::client::MAX_LINE;
 use crate::lossy::lossy_queue;
-use crate::outbox::{Command, Refusal};
 use crate::queue::{Bounds, Overflow, queue};
 use crate::reactor::Route;
 use crate::sids::Sids;
 use crate::sink::{Out, Sink};
 use crate::subscription::Reader;
+use crate::write_queue::{Command, Refusal};
 use crate::{
     Client, Containment, MessageRef, SinkHandle, SubjectFilter, SubscribeError, Subscription,
 };

@@ -9,10 +9,10 @@ use futures_core::Stream;
 use jetlane_proto::encode;
 
 use crate::lossy::LossyReader;
-use crate::outbox::Command;
 use crate::queue::{QueueReader, QueueStats};
 use crate::reactor::Barrier;
 use crate::shared::Shared;
+use crate::write_queue::Command;
 use crate::{Client, CloseReason, Message, later};
 
 /// Messages of a subscription, in a bounded queue: an `Iterator` for a plain thread, and a `Stream` for an executor. It ends when

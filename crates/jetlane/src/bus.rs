@@ -130,7 +130,7 @@ impl EventBus {
     }
 
     /// Queues an event, and returns at once; the ticket tells what became of it. Waits only while as many publishes wait
-    /// for their ack as `Limits::pending_acks` allows, or the outbox is full.
+    /// for their ack as `Limits::pending_acks` allows, or the write queue is full.
     ///
     /// Events of one thread are stored in the order of its calls.
     ///

@@ -67,7 +67,7 @@ impl JetStream {
     }
 
     /// Queues a message for the stream that stores `subject`, and returns at once. Waits only while
-    /// `Limits::pending_acks` publishes wait for their ack or the outbox is full, for `Limits::publish_wait` at most.
+    /// `Limits::pending_acks` publishes wait for their ack or the write queue is full, for `Limits::publish_wait` at most.
     ///
     /// # Errors
     /// [`PublishError`]; nothing is sent then.

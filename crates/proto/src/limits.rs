@@ -3,7 +3,7 @@ use core::time::Duration;
 /// Every bound of a connection and of what is built on it, each with what happens when it is hit.
 ///
 /// ```
-/// let limits = jetlane_proto::Limits { outbox_bytes: 4 << 20, ..Default::default() };
+/// let limits = jetlane_proto::Limits { write_queue_bytes: 4 << 20, ..Default::default() };
 /// assert_eq!(limits.info_bytes, 1 << 20);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,11 +19,11 @@ pub struct Limits {
     pub message_bytes: usize,
     /// How many bytes of encoded frames may wait to be written. Default 320 KiB: more was not faster. When it is full, `try_publish` says
     /// so and `publish` waits. A single larger frame is taken when nothing else waits.
-    pub outbox_bytes: usize,
+    pub write_queue_bytes: usize,
     /// How many bytes of encoded frames may wait for the next connection while there is none. Default 8 MiB, as nats.go. With 0 nothing
     /// waits: publishing fails at once while the connection is down.
     pub reconnect_bytes: usize,
-    /// How long a publish waits for room in the outbox or in the pending ring. Default 5 s; then it fails,
+    /// How long a publish waits for room in the write queue or in the pending ring. Default 5 s; then it fails,
     /// and nothing was queued.
     pub publish_wait: Duration,
     /// How many bytes one turn of the reactor reads before it looks at everything else again. Default 256 KiB.
@@ -58,7 +58,7 @@ impl Default for Limits {
             control_line_bytes: 8 << 10,
             info_bytes: 1 << 20,
             message_bytes: 64 << 20,
-            outbox_bytes: 320 << 10,
+            write_queue_bytes: 320 << 10,
             reconnect_bytes: 8 << 20,
             publish_wait: Duration::from_secs(5),
             turn_bytes: 256 << 10,

@@ -52,7 +52,7 @@ pub struct Level {
     pub validate: Percentiles,
     /// Of it: writing its headers.
     pub encode: Percentiles,
-    /// Of it: into the outbox, and waking the reactor if it sleeps.
+    /// Of it: into the write queue, and waking the reactor if it sleeps.
     pub enqueue: Percentiles,
     /// From the call to the ack of the stream.
     pub stored: Percentiles,

@@ -53,7 +53,7 @@ impl Reactor {
         if is_read_out || self.now >= deadline {
             self.drain = None;
             self.undrained = !is_read_out;
-            self.shared.outbox.close(deadline);
+            self.shared.write_queue.close(deadline);
         }
     }
 }

@@ -104,7 +104,7 @@ impl Link {
             session: Session::new(options.session, now),
             parser: Parser::new(&options.limits),
             input: Input::new(),
-            output: Output::new(options.limits.outbox_bytes),
+            output: Output::new(options.limits.write_queue_bytes),
             watch: Watch::Off,
             straight: false,
             told_lame: false,

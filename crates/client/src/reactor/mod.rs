@@ -33,12 +33,12 @@ use mio::{Events, Poll};
 use crate::contain::contain;
 use crate::error::LinkError;
 use crate::options::ConnectOptions;
-use crate::outbox::Command;
 use crate::pending::Resolver;
 use crate::shared::Shared;
 use crate::sink::{CloseReason, Out, Unsent, keep_publishes};
 use crate::stats::{Counters, State, count};
 use crate::tls;
+use crate::write_queue::Command;
 use crate::{CloseError, ConnectError, CredentialsError, Event, FlushError, ServerUrl};
 
 pub(crate) use barrier::Barrier;
@@ -90,7 +90,7 @@ pub(crate) struct Reactor {
     backlog: Backlog,
     /// Barriers set up while there was no connection.
     barriers: Vec<Barrier>,
-    /// A buffer for what is taken from the outbox; empty between turns.
+    /// A buffer for what is taken from the write queue; empty between turns.
     commands: Vec<Command>,
     now: Instant,
 }
@@ -102,7 +102,7 @@ struct Backlog {
     published: u64,
 }
 
-/// How much of the outbox can be taken.
+/// How much of the write queue can be taken.
 enum Intake {
     /// All of it.
     All,
@@ -123,7 +123,7 @@ pub(crate) enum Turn {
 impl Reactor {
     /// One turn: never longer than `most` asleep.
     pub(crate) fn turn(&mut self, most: Duration) -> Turn {
-        self.take_outbox();
+        self.take_write_queue();
         self.write();
         if let Some(over) = self.closed() {
             return over;
@@ -136,22 +136,22 @@ impl Reactor {
     }
 
     /// Takes what user threads left: all of it while the socket keeps up, else the commands that need not wait for it.
-    fn take_outbox(&mut self) {
+    fn take_write_queue(&mut self) {
         let mut commands = mem::take(&mut self.commands);
         let (intake, mut published) = (self.intake(), None);
-        let outbox = &self.shared.outbox;
+        let write_queue = &self.shared.write_queue;
         let taken = match (intake, &mut self.link) {
             (Intake::All, Some(link)) => {
                 let mut taken = link.output.spare();
-                published = Some(outbox.take(&mut taken, &mut commands));
+                published = Some(write_queue.take(&mut taken, &mut commands));
                 taken
             }
             (Intake::Ready, _) => {
-                outbox.take_ready_commands(&mut commands);
+                write_queue.take_ready_commands(&mut commands);
                 Vec::new()
             }
             _ => {
-                outbox.take_commands(&mut commands);
+                write_queue.take_commands(&mut commands);
                 Vec::new()
             }
         };
@@ -177,11 +177,11 @@ impl Reactor {
         self.end_turn_of_sinks();
     }
 
-    /// How much of the outbox can be taken now.
+    /// How much of the write queue can be taken now.
     fn intake(&self) -> Intake {
         match &self.link {
             Some(link) if !link.is_ready() => Intake::Commands,
-            Some(_) if self.holds_outbox() => Intake::Ready,
+            Some(_) if self.holds_write_queue() => Intake::Ready,
             Some(link) if link.output.wants_more() => Intake::All,
             Some(_) => Intake::Ready,
             None => Intake::Commands,
@@ -201,7 +201,7 @@ impl Reactor {
             }
             Command::Unsubscribe { sid } => {
                 self.routes.finish(sid, CloseReason::Unsubscribed);
-                self.shared.outbox.lock().sids.give_back(sid);
+                self.shared.write_queue.lock().sids.give_back(sid);
             }
             Command::UnsubscribeAfter { sid, most } => self.routes.limit(sid, most),
             // Its subscription was made in the same turn.
@@ -236,7 +236,7 @@ impl Reactor {
             (Some(link), barrier) if link.is_ready() => link.await_pong(barrier),
             (_, barrier @ (Barrier::Flush { .. } | Barrier::RoundTrip { .. })) => {
                 // The connection may have been given up in this turn, between what was published and the flush behind it.
-                if barrier.is_flush() && mem::take(&mut self.shared.outbox.lock().lost) {
+                if barrier.is_flush() && mem::take(&mut self.shared.write_queue.lock().lost) {
                     // A flush is all there is to it.
                     let _ = barrier.break_off(FlushError::Disconnected);
                 } else {
@@ -358,8 +358,8 @@ impl Reactor {
     /// The server complained of something, and went on.
     fn on_complaints(&mut self, errors: Vec<jetlane_proto::ServerError>) {
         for error in errors {
-            let outbox = &self.shared.outbox;
-            self.routes.complained(&error, || drop(outbox.lock()));
+            let write_queue = &self.shared.write_queue;
+            self.routes.complained(&error, || drop(write_queue.lock()));
             self.shared.tell_error(&error.to_string());
             self.shared.emit(&Event::ServerError(error));
         }
@@ -442,22 +442,22 @@ impl Reactor {
     fn take_queued(&mut self) -> u64 {
         let max_payload = self.shared.max_payload.load(Ordering::Relaxed);
         let (commands, published, dropped) = {
-            let mut outbox = self.shared.outbox.lock();
-            let queued = mem::take(&mut outbox.bytes);
+            let mut write_queue = self.shared.write_queue.lock();
+            let queued = mem::take(&mut write_queue.bytes);
             keep_publishes(&mut self.backlog.bytes, &queued);
             let mut unsent = Unsent { bytes: &mut self.backlog.bytes };
             let dropped = unsent.drop_larger_than(max_payload);
             if dropped > 0 {
-                outbox.lost = true;
-                // While the outbox is locked nobody can publish: what is unsent now is all that still waits for answers.
+                write_queue.lost = true;
+                // While the write queue is locked nobody can publish: what is unsent now is all that still waits for answers.
                 self.routes.disconnected(&mut unsent);
                 self.shared.tell_error(&format!(
                     "{dropped} queued messages are larger than this server takes"
                 ));
             }
-            outbox.held_back = 0;
-            self.shared.outbox.set_connected(&mut outbox, true);
-            (mem::take(&mut outbox.commands), outbox.plain, dropped)
+            write_queue.held_back = 0;
+            self.shared.write_queue.set_connected(&mut write_queue, true);
+            (mem::take(&mut write_queue.commands), write_queue.plain, dropped)
         };
         for command in commands {
             match command {
@@ -481,7 +481,7 @@ impl Reactor {
         let (flushes, others): (Vec<_>, _) = barriers.partition(Barrier::is_flush);
         self.barriers = others;
         for flush in flushes {
-            self.shared.outbox.lock().lost = false;
+            self.shared.write_queue.lock().lost = false;
             // A flush is all there is to it.
             let _ = flush.break_off(FlushError::Disconnected);
         }
@@ -489,12 +489,12 @@ impl Reactor {
 
     /// Whether all is over: closed, and nothing left to write and the server has read it, or no time left.
     fn closed(&mut self) -> Option<Turn> {
-        let outbox = self.shared.outbox.lock();
-        let deadline = outbox.closing?;
+        let write_queue = self.shared.write_queue.lock();
+        let deadline = write_queue.closing?;
         let in_link = self.link.as_ref().map_or(0, Link::unwritten);
-        let unwritten = in_link + self.backlog.bytes.len() + outbox.bytes.len();
-        let more = unwritten > 0 || !outbox.commands.is_empty();
-        drop(outbox);
+        let unwritten = in_link + self.backlog.bytes.len() + write_queue.bytes.len();
+        let more = unwritten > 0 || !write_queue.commands.is_empty();
+        drop(write_queue);
         let in_time = Instant::now() < deadline;
         if in_time && more {
             return None;
@@ -518,10 +518,10 @@ impl Reactor {
     /// Ends all that waits.
     pub(crate) fn end(&mut self, reason: CloseReason) {
         self.stop_moving();
-        self.shared.outbox.close(self.now);
+        self.shared.write_queue.close(self.now);
         self.shared.counters.set_state(State::Closed);
         let mut commands = Vec::new();
-        self.shared.outbox.take_commands(&mut commands);
+        self.shared.write_queue.take_commands(&mut commands);
         for command in commands {
             self.obey(command);
         }

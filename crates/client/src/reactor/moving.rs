@@ -169,7 +169,7 @@ impl Reactor {
     }
 
     /// True while what users queue must wait for the new link.
-    pub(super) fn holds_outbox(&self) -> bool {
+    pub(super) fn holds_write_queue(&self) -> bool {
         // What comes back to nobody by the old link would come by the new one.
         let no_echo = self.options.no_echo;
         self.moving.as_ref().is_some_and(|moving| match moving.stage {
@@ -382,9 +382,9 @@ impl Reactor {
             link.await_pong(barrier);
         }
         // What this server would not take, it would end the connection over.
-        let mut outbox = shared.outbox.lock();
-        if (Unsent { bytes: &mut outbox.bytes }).drop_larger_than(max_payload) > 0 {
-            outbox.lost = true;
+        let mut write_queue = shared.write_queue.lock();
+        if (Unsent { bytes: &mut write_queue.bytes }).drop_larger_than(max_payload) > 0 {
+            write_queue.lost = true;
         }
     }
 

@@ -10,9 +10,9 @@ use super::pool::Verdict;
 use super::{Barrier, Reactor};
 use crate::contain::contain;
 use crate::error::LinkError;
-use crate::outbox::Command;
 use crate::sink::{Unsent, keep_publishes};
 use crate::stats::State;
+use crate::write_queue::Command;
 use crate::{Event, FlushError, ServerUrl};
 
 /// A connection that stood this long was a good one: the next attempt comes at once again.
@@ -91,12 +91,12 @@ impl Reactor {
             Some(first) => {
                 let timeout = self.options.session.handshake_timeout;
                 first.resolve(Err(error.into_connect_error(address, timeout)));
-                return self.shared.outbox.close(self.now);
+                return self.shared.write_queue.close(self.now);
             }
             None => {}
         }
         match verdict {
-            Verdict::GiveUp => self.shared.outbox.close(self.now),
+            Verdict::GiveUp => self.shared.write_queue.close(self.now),
             Verdict::Next { rounds, waits } => {
                 let wait = if waits { self.wait_before(rounds) } else { Duration::ZERO };
                 self.retry_at = Some(self.now + wait);
@@ -123,40 +123,40 @@ impl Reactor {
         }
     }
 
-    /// Settles what died with a connection that stood. While the outbox is locked nobody can publish, so what is in it or
+    /// Settles what died with a connection that stood. While the write queue is locked nobody can publish, so what is in it or
     /// in the backlog now is exactly what will still be sent.
     fn disconnect(&mut self, link: &mut Link) {
         self.tell_state(State::Reconnecting);
         let untold = link.session.has_untold(Barrier::is_flush);
         let mut broken: Vec<Barrier> = link.session.take_flushes().collect();
         {
-            let mut outbox = self.shared.outbox.lock();
-            let queued = mem::take(&mut outbox.bytes);
+            let mut write_queue = self.shared.write_queue.lock();
+            let queued = mem::take(&mut write_queue.bytes);
             if self.options.limits.reconnect_bytes > 0 {
                 keep_publishes(&mut self.backlog.bytes, &queued);
             } else {
                 // Nothing waits for the next connection, and whoever asked for an answer learns of it now.
                 self.backlog.bytes.clear();
-                outbox.lost |= outbox.plain > link.session.sent();
+                write_queue.lost |= write_queue.plain > link.session.sent();
             }
             self.routes.disconnected(&mut Unsent { bytes: &mut self.backlog.bytes });
-            outbox.held_back = self.backlog.bytes.len();
-            self.shared.outbox.set_connected(&mut outbox, false);
+            write_queue.held_back = self.backlog.bytes.len();
+            self.shared.write_queue.set_connected(&mut write_queue, false);
             // What was written before them may be lost, so barriers that somebody waits for are broken. That of a drain is passed
             // when its turn comes: its subscription may stand before it.
-            let (failed, commands): (Vec<_>, Vec<_>) = mem::take(&mut outbox.commands)
+            let (failed, commands): (Vec<_>, Vec<_>) = mem::take(&mut write_queue.commands)
                 .into_iter()
                 .partition(|command| matches!(command, Command::Barrier(b) if b.is_awaited()));
-            outbox.commands = commands;
+            write_queue.commands = commands;
             let told =
                 failed.iter().any(|command| matches!(command, Command::Barrier(b) if b.is_flush()));
-            outbox.lost |= untold && !told;
+            write_queue.lost |= untold && !told;
             broken.extend(failed.into_iter().filter_map(|command| match command {
                 Command::Barrier(barrier) => Some(barrier),
                 _ => None,
             }));
         }
-        // Waking others only now: they may want the outbox.
+        // Waking others only now: they may want the write queue.
         self.end_turn_of_sinks();
         for barrier in broken {
             if let Some(more) = barrier.break_off(FlushError::Disconnected) {
@@ -187,7 +187,7 @@ impl Reactor {
 
     fn try_next_server(&mut self) {
         let Some(server) = self.pool.next().cloned() else {
-            return self.shared.outbox.close(self.now);
+            return self.shared.write_queue.close(self.now);
         };
         self.server = Some(server.clone());
         if let Some(address) = dial::literal_address(&server, &self.options.hooks) {

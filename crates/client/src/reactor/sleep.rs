@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::{Intake, LONGEST_SLEEP, Link, Reactor};
 use crate::Idle;
-use crate::outbox::Command;
+use crate::write_queue::Command;
 
 impl Reactor {
     /// Sleeps until something happens, for `most` at most; not at all if there is something to do.
@@ -38,7 +38,7 @@ impl Reactor {
             // Nobody needs to wake us: we look by ourselves.
             self.look(Duration::ZERO);
             let lost = had_link && self.link.is_none();
-            if !self.events.is_empty() || lost || self.outbox_wants_us() {
+            if !self.events.is_empty() || lost || self.write_queue_wants_us() {
                 return true;
             }
             let now = Instant::now();
@@ -52,7 +52,7 @@ impl Reactor {
     fn park(&mut self, until: Instant) {
         self.shared.gate.falls_asleep();
         // The last look, under the lock that every producer takes before it asks the gate.
-        let timeout = match self.outbox_wants_us() {
+        let timeout = match self.write_queue_wants_us() {
             true => Duration::ZERO,
             false => until.saturating_duration_since(Instant::now()),
         };
@@ -80,12 +80,12 @@ impl Reactor {
         }
     }
 
-    fn outbox_wants_us(&self) -> bool {
-        let outbox = self.shared.outbox.lock();
+    fn write_queue_wants_us(&self) -> bool {
+        let write_queue = self.shared.write_queue.lock();
         match self.intake() {
-            Intake::All => !outbox.bytes.is_empty() || !outbox.commands.is_empty(),
-            Intake::Ready => outbox.commands.iter().any(Command::is_bare),
-            Intake::Commands => !outbox.commands.is_empty(),
+            Intake::All => !write_queue.bytes.is_empty() || !write_queue.commands.is_empty(),
+            Intake::Ready => write_queue.commands.iter().any(Command::is_bare),
+            Intake::Commands => !write_queue.commands.is_empty(),
         }
     }
 
@@ -93,7 +93,7 @@ impl Reactor {
         let reads = !self.shared.is_blocked();
         let link = self.link.as_ref().filter(|_| reads);
         let session = link.map(|link| link.session.next_timeout());
-        let closing = self.shared.outbox.lock().closing;
+        let closing = self.shared.write_queue.lock().closing;
         let sinks = self.routes.next_timeout(now);
         let drain = self.drain.map(|drain| drain.deadline.min(now + super::draining::DRAIN_TICK));
         [session, self.next_dial(), self.next_move(), closing, sinks, drain]

@@ -24,7 +24,7 @@ pub enum AtomicError {
         /// How many there may be.
         most: usize,
     },
-    /// Its frames are longer together than may be queued (`Limits::reconnect_bytes`, or `outbox_bytes` if that is more): a batch
+    /// Its frames are longer together than may be queued (`Limits::reconnect_bytes`, or `write_queue_bytes` if that is more): a batch
     /// is queued as a whole. The caller's fault.
     #[error("the batch is {bytes} bytes long, {most} at most can be queued")]
     TooLong {

@@ -123,7 +123,7 @@ impl AtomicBatch {
             bytes += super::frame_len(message.subject.len() + size);
         }
         let limits = client.limits();
-        let most = limits.reconnect_bytes.max(limits.outbox_bytes);
+        let most = limits.reconnect_bytes.max(limits.write_queue_bytes);
         if bytes > most { Err(AtomicError::TooLong { bytes, most }) } else { Ok(bytes) }
     }
 

@@ -65,7 +65,7 @@ impl From<SubjectError> for PublishError {
     }
 }
 
-/// Why an encoder put nothing into the outbox.
+/// Why an encoder put nothing into the write queue.
 enum Refused {
     Denied,
     Full(Full),
@@ -180,7 +180,7 @@ impl Publisher {
         Ok(AtomicTicket::new(ticket, batch.len()))
     }
 
-    /// Claims a slot and encodes under the outbox's lock: so when a connection is lost, every claim is either among
+    /// Claims a slot and encodes under the write queue's lock: so when a connection is lost, every claim is either among
     /// the unsent frames or was written.
     #[inline]
     fn submit(
@@ -219,7 +219,7 @@ impl Publisher {
         out: &mut Vec<u8>,
         encode: &mut impl FnMut(&mut Vec<u8>, &[u8]) -> Result<(), jetlane_client::PublishError>,
     ) -> Result<Ticket, Refused> {
-        // Nobody would end the claim. Under the outbox's lock this is as new as the claims that were ended then are old.
+        // Nobody would end the claim. Under the write queue's lock this is as new as the claims that were ended then are old.
         if self.denied.load(Relaxed) {
             return Err(Refused::Denied);
         }

@@ -41,7 +41,7 @@ pub(crate) enum Command {
 }
 
 impl Command {
-    /// True if no frames stand for it in the outbox.
+    /// True if no frames stand for it in the write queue.
     pub(crate) fn is_bare(&self) -> bool {
         match self {
             Self::Drain { .. } | Self::Reconnect | Self::SetServers(_) => true,
@@ -55,9 +55,9 @@ impl Command {
 }
 
 #[derive(Debug)]
-pub(crate) struct Outbox {
-    state: Mutex<OutboxState>,
-    /// Signalled when there is room again, or the outbox was closed.
+pub(crate) struct WriteQueue {
+    state: Mutex<WriteQueueState>,
+    /// Signalled when there is room again, or the write queue was closed.
     room: Condvar,
     limits: Bounds,
 }
@@ -70,7 +70,7 @@ struct Bounds {
 }
 
 #[derive(Debug, Default)]
-pub(crate) struct OutboxState {
+pub(crate) struct WriteQueueState {
     /// Whole frames. `bytes.len() + held_back <= limit`, but for a single larger frame while connected.
     pub(crate) bytes: Vec<u8>,
     pub(crate) commands: Vec<Command>,
@@ -94,27 +94,30 @@ pub(crate) struct OutboxState {
 /// Why a command was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
-    /// The outbox accepts nothing any more.
+    /// The write queue accepts nothing any more.
     Closed,
     /// Too many commands wait.
     Full,
 }
 
-impl Outbox {
+impl WriteQueue {
     pub(crate) fn new(limits: &Limits) -> Self {
         let sids = Sids::new(limits.subscriptions);
         Self {
-            state: Mutex::new(OutboxState {
+            state: Mutex::new(WriteQueueState {
                 sids,
                 limit: limits.reconnect_bytes,
-                ..OutboxState::default()
+                ..WriteQueueState::default()
             }),
             room: Condvar::new(),
-            limits: Bounds { connected: limits.outbox_bytes.max(1), down: limits.reconnect_bytes },
+            limits: Bounds {
+                connected: limits.write_queue_bytes.max(1),
+                down: limits.reconnect_bytes,
+            },
         }
     }
 
-    pub(crate) fn lock(&self) -> MutexGuard<'_, OutboxState> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, WriteQueueState> {
         self.state.lock()
     }
 
@@ -128,7 +131,7 @@ impl Outbox {
         self.try_submit_many::<false, _, _>(len, |bytes, _| Ok((encode(bytes)?, 1)))
     }
 
-    /// As [`Outbox::try_submit`], for a message that nothing but a flush confirms.
+    /// As [`WriteQueue::try_submit`], for a message that nothing but a flush confirms.
     #[inline]
     pub(crate) fn try_publish<R, E>(
         &self,
@@ -184,7 +187,7 @@ impl Outbox {
 
     /// Appends a command however many wait, with its frames: for those that nobody makes many of, and that must not get lost.
     /// False if nothing is accepted any more.
-    pub(crate) fn tell(&self, append: impl FnOnce(&mut OutboxState)) -> bool {
+    pub(crate) fn tell(&self, append: impl FnOnce(&mut WriteQueueState)) -> bool {
         let mut state = self.state.lock();
         let is_open = state.closing.is_none();
         if is_open {
@@ -196,7 +199,7 @@ impl Outbox {
     /// Appends a command with its frames, unless too many wait. They are small: only their number is bounded.
     pub(crate) fn command<R>(
         &self,
-        make: impl FnOnce(&mut OutboxState) -> Result<R, Refusal>,
+        make: impl FnOnce(&mut WriteQueueState) -> Result<R, Refusal>,
     ) -> Result<R, Refusal> {
         let mut state = self.state.lock();
         if state.closing.is_some() {
@@ -250,19 +253,19 @@ impl Outbox {
     }
 
     /// The connection stands, or does not: another limit holds.
-    pub(crate) fn set_connected(&self, state: &mut OutboxState, connected: bool) {
+    pub(crate) fn set_connected(&self, state: &mut WriteQueueState, connected: bool) {
         state.limit = if connected { self.limits.connected } else { self.limits.down };
         self.notify_room(state);
     }
 
-    fn notify_room(&self, state: &OutboxState) {
+    fn notify_room(&self, state: &WriteQueueState) {
         if state.waiting > 0 {
             self.room.notify_all();
         }
     }
 }
 
-impl OutboxState {
+impl WriteQueueState {
     #[inline]
     fn is_full(&self, len: usize) -> bool {
         // A frame larger than the limit must go somehow: alone.
@@ -292,8 +295,8 @@ mod tests {
 
     #[test]
     fn while_the_socket_stands_still_only_commands_without_frames_are_taken() {
-        let outbox = Outbox::new(&Limits::default());
-        let queued = outbox.command(|state| {
+        let write_queue = WriteQueue::new(&Limits::default());
+        let queued = write_queue.command(|state| {
             // Its UNSUB stays among the frames, as the SUB of a new subscription does: nothing may overtake it.
             state.bytes.extend_from_slice(b"UNSUB 1\r\n");
             state.commands.push(Command::Unsubscribe { sid: 1 });
@@ -303,10 +306,10 @@ mod tests {
         });
         assert_eq!(queued, Ok(()));
         let mut taken = Vec::new();
-        outbox.take_ready_commands(&mut taken);
+        write_queue.take_ready_commands(&mut taken);
         assert!(matches!(taken[..], [Command::Nudge { sid: 2 }, Command::EndTurn]), "{taken:?}");
         let (mut frames, mut rest) = (Vec::new(), Vec::new());
-        outbox.take(&mut frames, &mut rest);
+        write_queue.take(&mut frames, &mut rest);
         assert_eq!(frames, b"UNSUB 1\r\n");
         assert!(matches!(rest[..], [Command::Unsubscribe { sid: 1 }]), "{rest:?}");
     }
