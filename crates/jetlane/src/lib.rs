@@ -81,7 +81,9 @@ pub use jetlane_jetstream::{
 pub use jetlane_lanes as lanes;
 #[cfg(feature = "memory")]
 pub use jetlane_memory as memory;
-pub use letters::{Letter, LetterKind, Letters, LettersError, Pick, RedrivePlan, Redriven};
+pub use letters::{
+    Letter, LetterKind, Letters, LettersError, Pick, RedrivePlan, Redriven, key_token,
+};
 #[cfg(feature = "prost")]
 pub use payload::Protobuf;
 pub use payload::{

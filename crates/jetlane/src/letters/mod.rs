@@ -18,6 +18,7 @@ use crate::EventBus;
 pub use letter::{Letter, LetterKind};
 pub use pick::Pick;
 pub use plan::{RedrivePlan, Redriven};
+pub use token::key_token;
 
 /// Why letters can not be read or redriven. What was done before stays done; to do it again is safe, as it goes on where it stopped.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -27,6 +27,17 @@ pub(crate) fn token(key: &[u8]) -> String {
     }
 }
 
+/// A key as one token of a subject: letters, digits, `-` and `_` as they are, every other byte as `%` and two digits of base 16. Keys of more
+/// than 128 bytes (as a token) are cut, and told apart by a hash. An empty key is `%`, and the key `_` is `%_`.
+///
+/// ```
+/// assert_eq!(jetlane::key_token("order-42"), "order-42");
+/// assert_eq!(jetlane::key_token("a.b c"), "a%2Eb%20c");
+/// ```
+pub fn key_token(key: &str) -> String {
+    token(key.as_bytes())
+}
+
 /// FNV-1a, as it is written into subjects that outlive this version.
 fn hash(key: &[u8]) -> u64 {
     key.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| {

@@ -1,0 +1,121 @@
+use std::borrow::Borrow;
+use std::sync::Arc;
+
+use jetlane::Envelope;
+use jetlane::client::AsSubject;
+use uuid::Uuid;
+
+use crate::add::{Insert, Transaction};
+use crate::bell::Bell;
+use crate::entry::{Entry, EntryError};
+use crate::table::Table;
+
+/// Streams take no more events in one atomic batch.
+const MOST_IN_A_UNIT: usize = 1000;
+
+/// Where a service puts its events, in the transactions that it writes its state in. Cloning is cheap, and all clones are the same.
+///
+/// It holds no connection: transactions are the caller's.
+#[derive(Clone, Debug, Default)]
+pub struct Outbox {
+    table: Table,
+    bell: Arc<Bell>,
+}
+
+impl Outbox {
+    /// An outbox in the table `jetlane_outbox`.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// An outbox in a table of this name.
+    pub fn in_table(table: Table) -> Self {
+        Self { table, bell: Arc::default() }
+    }
+
+    /// Its table.
+    pub fn table(&self) -> &Table {
+        &self.table
+    }
+
+    /// Puts an event into the outbox, as part of a transaction: one INSERT, and nothing else is sent to anybody. If the transaction is
+    /// committed, the relay publishes it to `<topic>.<key>`, where the key is its aggregate id as one token of a subject
+    /// ([`jetlane::key_token`]); handlers subscribe to `<topic>.*`.
+    ///
+    /// Events of one key are published in the order in which they were added. That is the order of their transactions if only one
+    /// transaction at a time writes to an aggregate, as when it locks the aggregate's row or checks its version.
+    ///
+    /// What comes back is a `Result` for drivers that wait, and a future of one for those that do not.
+    ///
+    /// # Errors
+    /// [`crate::AddError`]; the transaction should be rolled back then, or the state would be stored without its event.
+    pub fn add<T: Transaction>(
+        &self,
+        transaction: T,
+        topic: impl AsSubject,
+        event: impl Borrow<Envelope>,
+    ) -> T::Added {
+        let entry = Entry::new(topic, event);
+        self.insert(transaction, entry.map(|entry| vec![entry]))
+    }
+
+    /// As [`Outbox::add`], for many events with one INSERT, in this order.
+    ///
+    /// # Errors
+    /// As [`Outbox::add`].
+    pub fn add_all<T: Transaction, S: AsSubject, E: Borrow<Envelope>>(
+        &self,
+        transaction: T,
+        events: impl IntoIterator<Item = (S, E)>,
+    ) -> T::Added {
+        self.insert(transaction, entries(events))
+    }
+
+    /// As [`Outbox::add_all`], for events that the stream is to store all or not at all, one right behind the other, so that whoever
+    /// reads it sees all of them or none. At most 1000, all of them in one stream, which has to allow it
+    /// ([`jetlane::Topic::atomic`], nats-server 2.12).
+    ///
+    /// # Errors
+    /// As [`Outbox::add`].
+    pub fn add_atomic<T: Transaction, S: AsSubject, E: Borrow<Envelope>>(
+        &self,
+        transaction: T,
+        events: impl IntoIterator<Item = (S, E)>,
+    ) -> T::Added {
+        let unit = entries(events).and_then(|mut entries| {
+            let count = entries.len();
+            if count > MOST_IN_A_UNIT {
+                return Err(EntryError::TooMany { count, most: MOST_IN_A_UNIT });
+            }
+            let unit = Uuid::now_v7();
+            entries.iter_mut().for_each(|entry| entry.unit = Some(unit));
+            Ok(entries)
+        });
+        self.insert(transaction, unit)
+    }
+
+    /// Tells relays in this process that there is something to publish: to be called after a commit. Without it they look by themselves,
+    /// by [`crate::RelayBuilder::poll`].
+    pub fn wake(&self) {
+        self.bell.ring();
+    }
+
+    pub(crate) fn bell(&self) -> &Arc<Bell> {
+        &self.bell
+    }
+
+    fn insert<T: Transaction>(
+        &self,
+        transaction: T,
+        entries: Result<Vec<Entry>, EntryError>,
+    ) -> T::Added {
+        let insert = entries.map(|entries| Insert { table: self.table.clone(), entries });
+        transaction.insert(insert.map_err(Into::into))
+    }
+}
+
+fn entries<S: AsSubject, E: Borrow<Envelope>>(
+    events: impl IntoIterator<Item = (S, E)>,
+) -> Result<Vec<Entry>, EntryError> {
+    events.into_iter().map(|(topic, event)| Entry::new(topic, event)).collect()
+}

@@ -1,0 +1,136 @@
+//! The tables of an outbox and of an inbox, as SQL to be run by whoever owns the database: jetlane never changes them.
+
+use crate::partition::PARTITIONS;
+use crate::table::Table;
+
+/// The tables of an outbox for PostgreSQL (13 or later).
+pub(crate) fn postgres(table: &Table) -> String {
+    let (lease, relay, stopped, sent) = beside(table);
+    let bare = table.bare();
+    let last = PARTITIONS - 1;
+    format!(
+        "\
+-- Events that wait to be published. Rows go once they are stored in their stream.
+CREATE TABLE {table} (
+  -- In the order in which they were added. CACHE 1, which is the default, keeps it so over connections.
+  position bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  partition smallint NOT NULL CHECK (partition BETWEEN 0 AND {last}),
+  event_id text NOT NULL UNIQUE,
+  key text NOT NULL,
+  subject text NOT NULL,
+  headers bytea NOT NULL,
+  payload bytea NOT NULL,
+  -- Events of one unit are stored all or not at all.
+  unit uuid,
+  added_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX {bare}_partition ON {table} (partition, position);
+
+-- Who publishes the events of which keys.
+CREATE TABLE {lease} (
+  partition smallint PRIMARY KEY,
+  owner text,
+  epoch bigint NOT NULL DEFAULT 0,
+  beat bigint NOT NULL DEFAULT 0
+) WITH (fillfactor = 50);
+INSERT INTO {lease} (partition) SELECT generate_series(0, {last});
+
+-- The relays that live.
+CREATE TABLE {relay} (
+  relay text PRIMARY KEY,
+  beat bigint NOT NULL DEFAULT 0
+) WITH (fillfactor = 50);
+
+-- Keys that wait for somebody, because the stream refused an event of theirs.
+CREATE TABLE {stopped} (
+  key text PRIMARY KEY,
+  partition smallint NOT NULL,
+  position bigint NOT NULL,
+  event_id text NOT NULL,
+  reason text NOT NULL,
+  since timestamptz NOT NULL DEFAULT now()
+);
+
+-- What was stored, if it is kept (Keep::History).
+CREATE TABLE {sent} (
+  position bigint PRIMARY KEY,
+  event_id text NOT NULL,
+  key text NOT NULL,
+  subject text NOT NULL,
+  sequence bigint NOT NULL,
+  sent_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX {bare}_sent_at ON {sent} (sent_at);
+"
+    )
+}
+
+/// The tables of an outbox for SQLite (3.35 or later).
+pub(crate) fn sqlite(table: &Table) -> String {
+    let (lease, relay, stopped, sent) = beside(table);
+    let bare = table.bare();
+    let last = PARTITIONS - 1;
+    format!(
+        "\
+-- Events that wait to be published. Rows go once they are stored in their stream.
+CREATE TABLE {table} (
+  -- In the order in which they were added; never used twice.
+  position INTEGER PRIMARY KEY AUTOINCREMENT,
+  partition INTEGER NOT NULL CHECK (partition BETWEEN 0 AND {last}),
+  event_id TEXT NOT NULL UNIQUE,
+  key TEXT NOT NULL,
+  subject TEXT NOT NULL,
+  headers BLOB NOT NULL,
+  payload BLOB NOT NULL,
+  -- Events of one unit are stored all or not at all.
+  unit BLOB,
+  -- Milliseconds since 1970.
+  added_at INTEGER NOT NULL DEFAULT (CAST(unixepoch('subsec') * 1000 AS INTEGER))
+) STRICT;
+CREATE INDEX {bare}_partition ON {table} (partition, position);
+
+-- Who publishes the events of which keys.
+CREATE TABLE {lease} (
+  partition INTEGER PRIMARY KEY,
+  owner TEXT,
+  epoch INTEGER NOT NULL DEFAULT 0,
+  beat INTEGER NOT NULL DEFAULT 0
+) STRICT;
+INSERT INTO {lease} (partition)
+  WITH RECURSIVE n(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM n WHERE n < {last}) SELECT n FROM n;
+
+-- The relays that live.
+CREATE TABLE {relay} (
+  relay TEXT PRIMARY KEY,
+  beat INTEGER NOT NULL DEFAULT 0
+) STRICT;
+
+-- Keys that wait for somebody, because the stream refused an event of theirs.
+CREATE TABLE {stopped} (
+  key TEXT PRIMARY KEY,
+  partition INTEGER NOT NULL,
+  position INTEGER NOT NULL,
+  event_id TEXT NOT NULL,
+  reason TEXT NOT NULL,
+  since INTEGER NOT NULL DEFAULT (CAST(unixepoch('subsec') * 1000 AS INTEGER))
+) STRICT;
+
+-- What was stored, if it is kept (Keep::History).
+CREATE TABLE {sent} (
+  position INTEGER PRIMARY KEY,
+  event_id TEXT NOT NULL,
+  key TEXT NOT NULL,
+  subject TEXT NOT NULL,
+  sequence INTEGER NOT NULL,
+  sent_at INTEGER NOT NULL DEFAULT (CAST(unixepoch('subsec') * 1000 AS INTEGER))
+) STRICT;
+CREATE INDEX {bare}_sent_at ON {sent} (sent_at);
+"
+    )
+}
+
+fn beside(table: &Table) -> (String, String, String, String) {
+    let [lease, relay, stopped, sent] =
+        ["lease", "relay", "stopped", "sent"].map(|suffix| table.beside(suffix));
+    (lease, relay, stopped, sent)
+}
