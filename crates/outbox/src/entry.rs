@@ -21,7 +21,15 @@ pub struct Entry {
     pub(crate) headers: Vec<u8>,
     pub(crate) payload: Bytes,
     /// Events of one unit are stored all or not at all.
-    pub(crate) unit: Option<Uuid>,
+    pub(crate) unit: Option<Unit>,
+}
+
+/// What is stored all or not at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Unit {
+    pub(crate) id: Uuid,
+    /// How many events it has: 1 to 1000.
+    pub(crate) size: i16,
 }
 
 /// Why an event can not be put into the outbox. The caller's fault; nothing was written.
@@ -44,6 +52,12 @@ pub enum EntryError {
         /// How many it may have.
         most: usize,
     },
+    /// Events that are to be stored all or not at all have to be published by one relay.
+    #[error(
+        "events that are to be stored all or not at all are of keys in different partitions: \
+         they have to be of one key, or in an outbox that is undivided"
+    )]
+    Scattered,
     /// More events than a stream takes at once are to be stored all or not at all.
     #[error("{count} events are to be stored all or not at all, more than {most}")]
     TooMany {
@@ -75,6 +89,14 @@ impl Entry {
         }
         let key = event.aggregate_id().to_owned();
         let subject = format!("{topic}.{}", key_token(&key));
-        Ok(Self { event_id, partition: partition(&key), key, subject, headers, payload, unit: None })
+        Ok(Self {
+            event_id,
+            partition: partition(&key),
+            key,
+            subject,
+            headers,
+            payload,
+            unit: None,
+        })
     }
 }

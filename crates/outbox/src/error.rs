@@ -10,7 +10,10 @@ pub struct DatabaseError {
 
 impl DatabaseError {
     /// `doing` says what failed, as in "the rows that are stored can not be marked".
-    pub(crate) fn new(doing: &'static str, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+    pub(crate) fn new(
+        doing: &'static str,
+        source: impl Into<Box<dyn Error + Send + Sync>>,
+    ) -> Self {
         Self { doing, source: source.into() }
     }
 }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::add::{Insert, Transaction};
 use crate::bell::Bell;
-use crate::entry::{Entry, EntryError};
+use crate::entry::{Entry, EntryError, Unit};
 use crate::table::Table;
 
 /// Streams take no more events in one atomic batch.
@@ -19,7 +19,18 @@ const MOST_IN_A_UNIT: usize = 1000;
 #[derive(Clone, Debug, Default)]
 pub struct Outbox {
     table: Table,
+    division: Division,
     bell: Arc<Bell>,
+}
+
+/// How keys are spread over relays.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Division {
+    /// By their partitions.
+    #[default]
+    Divided,
+    /// Not at all.
+    Undivided,
 }
 
 impl Outbox {
@@ -30,7 +41,16 @@ impl Outbox {
 
     /// An outbox in a table of this name.
     pub fn in_table(table: Table) -> Self {
-        Self { table, bell: Arc::default() }
+        Self { table, ..Self::default() }
+    }
+
+    /// The same, with all keys in one partition: one relay at a time publishes all of it, and [`Outbox::add_atomic`] takes events of
+    /// different keys. To be chosen for good, by all who write to the table: a key whose rows are in two partitions has no order
+    /// between them.
+    #[must_use]
+    pub fn undivided(mut self) -> Self {
+        self.division = Division::Undivided;
+        self
     }
 
     /// Its table.
@@ -73,7 +93,7 @@ impl Outbox {
 
     /// As [`Outbox::add_all`], for events that the stream is to store all or not at all, one right behind the other, so that whoever
     /// reads it sees all of them or none. At most 1000, all of them in one stream, which has to allow it
-    /// ([`jetlane::Topic::atomic`], nats-server 2.12).
+    /// ([`jetlane::Topic::atomic`], nats-server 2.12), and of one key unless the outbox is [undivided](Outbox::undivided).
     ///
     /// # Errors
     /// As [`Outbox::add`].
@@ -82,15 +102,7 @@ impl Outbox {
         transaction: T,
         events: impl IntoIterator<Item = (S, E)>,
     ) -> T::Added {
-        let unit = entries(events).and_then(|mut entries| {
-            let count = entries.len();
-            if count > MOST_IN_A_UNIT {
-                return Err(EntryError::TooMany { count, most: MOST_IN_A_UNIT });
-            }
-            let unit = Uuid::now_v7();
-            entries.iter_mut().for_each(|entry| entry.unit = Some(unit));
-            Ok(entries)
-        });
+        let unit = entries(events).and_then(|entries| self.unit(entries));
         self.insert(transaction, unit)
     }
 
@@ -104,12 +116,30 @@ impl Outbox {
         &self.bell
     }
 
+    fn unit(&self, mut entries: Vec<Entry>) -> Result<Vec<Entry>, EntryError> {
+        let count = entries.len();
+        let too_many = EntryError::TooMany { count, most: MOST_IN_A_UNIT };
+        let size = i16::try_from(count).ok().filter(|_| count <= MOST_IN_A_UNIT).ok_or(too_many)?;
+        let is_of_one = |pair: &[Entry]| pair[0].partition == pair[1].partition;
+        if self.division == Division::Divided && !entries.windows(2).all(is_of_one) {
+            return Err(EntryError::Scattered);
+        }
+        let unit = Unit { id: Uuid::now_v7(), size };
+        entries.iter_mut().for_each(|entry| entry.unit = Some(unit));
+        Ok(entries)
+    }
+
     fn insert<T: Transaction>(
         &self,
         transaction: T,
         entries: Result<Vec<Entry>, EntryError>,
     ) -> T::Added {
-        let insert = entries.map(|entries| Insert { table: self.table.clone(), entries });
+        let insert = entries.map(|mut entries| {
+            if self.division == Division::Undivided {
+                entries.iter_mut().for_each(|entry| entry.partition = 0);
+            }
+            Insert { table: self.table.clone(), entries }
+        });
         transaction.insert(insert.map_err(Into::into))
     }
 }

@@ -20,8 +20,9 @@ CREATE TABLE {table} (
   subject text NOT NULL,
   headers bytea NOT NULL,
   payload bytea NOT NULL,
-  -- Events of one unit are stored all or not at all.
+  -- Events of one unit are stored all or not at all: which one, and how many they are.
   unit uuid,
+  unit_size smallint,
   added_at timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX {bare}_partition ON {table} (partition, position);
@@ -82,8 +83,9 @@ CREATE TABLE {table} (
   subject TEXT NOT NULL,
   headers BLOB NOT NULL,
   payload BLOB NOT NULL,
-  -- Events of one unit are stored all or not at all.
+  -- Events of one unit are stored all or not at all: which one, and how many they are.
   unit BLOB,
+  unit_size INTEGER,
   -- Milliseconds since 1970.
   added_at INTEGER NOT NULL DEFAULT (CAST(unixepoch('subsec') * 1000 AS INTEGER))
 ) STRICT;

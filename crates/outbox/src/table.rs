@@ -22,7 +22,9 @@ pub struct Table {
 #[non_exhaustive]
 pub enum TableError {
     /// Names go into SQL as they are: letters, digits and `_`, none beginning with a digit, and at most one dot, behind a schema's name.
-    #[error("{name:?} is no name of a table: it needs ASCII letters, digits and _, and at most one dot")]
+    #[error(
+        "{name:?} is no name of a table: it needs ASCII letters, digits and _, and at most one dot"
+    )]
     Name {
         /// What was given.
         name: String,
@@ -44,7 +46,8 @@ impl Table {
         let name = name.into();
         let is_word = |word: &str| {
             let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-            word.bytes().all(is_letter) && word.bytes().next().is_some_and(|byte| !byte.is_ascii_digit())
+            word.bytes().all(is_letter)
+                && word.bytes().next().is_some_and(|byte| !byte.is_ascii_digit())
         };
         if !name.split('.').all(is_word) || name.split('.').count() > 2 {
             return Err(TableError::Name { name });

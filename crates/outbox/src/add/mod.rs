@@ -41,6 +41,19 @@ pub struct Insert {
     pub(crate) entries: Vec<Entry>,
 }
 
+impl Insert {
+    /// The statement that writes a row on SQLite: partition, event id, key, subject, headers, payload, unit, size of the unit.
+    #[cfg(any(feature = "sqlite", feature = "sqlx-sqlite"))]
+    pub(crate) fn sqlite_row(&self) -> String {
+        let table = &self.table;
+        format!(
+            "INSERT INTO {table} \
+             (partition, event_id, key, subject, headers, payload, unit, unit_size) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"
+        )
+    }
+}
+
 /// Why events are not in the outbox.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

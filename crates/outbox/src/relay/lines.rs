@@ -1,30 +1,288 @@
 //! Which row may go out: one of a key at a time, those of a key in order, many keys side by side. Knows neither time nor network.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use uuid::Uuid;
 
 use crate::store::Row;
 
-/// Rows that were read and are still in the table: each waits in the line of its key, or is on its way, or is doubtful.
-///
-/// What goes out together is a [`Load`]: a row, or all rows of a unit.
+/// Rows that were read and are still in the table. Each stands in the line of its key; the first of a line may be on its way.
 #[derive(Debug, Default)]
 pub(crate) struct Lines {
-    /// All rows, by position.
-    rows: BTreeMap<i64, Row>,
-    /// Of each key the positions of its rows, in order. Never empty.
-    lines: HashMap<String, VecDeque<i64>>,
-    /// Positions of those at the head of their line that are not on their way.
+    /// By position.
+    rows: HashMap<i64, Row>,
+    /// By key. Never empty.
+    lines: HashMap<String, Line>,
+    /// The first positions of the lines that are not busy.
     ready: BTreeSet<i64>,
-    /// Units of which not all rows were read yet, or that are to go out: the positions of their rows, in order.
+    /// The positions that were read of each unit.
     units: HashMap<Uuid, Vec<i64>>,
-    /// Keys that nothing goes out of.
-    stopped: HashSet<String>,
 }
 
-/// What goes out together, in order. Never empty.
+#[derive(Debug, Default)]
+struct Line {
+    /// In the order in which they came, which is that of the positions but for rows that were seen late.
+    positions: VecDeque<i64>,
+    /// Its first row is on its way, or more of them as part of a unit.
+    is_busy: bool,
+}
+
+/// What goes out together: a row, or all rows of a unit in order. Never empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Load {
     pub(crate) positions: Vec<i64>,
+}
+
+impl Lines {
+    pub(crate) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    pub(crate) fn row(&self, position: i64) -> Option<&Row> {
+        self.rows.get(&position)
+    }
+
+    /// The rows of a load, in order.
+    pub(crate) fn rows(&self, load: &Load) -> impl Iterator<Item = &Row> {
+        load.positions.iter().filter_map(|position| self.rows.get(position))
+    }
+
+    /// The positions of all rows, in order.
+    pub(crate) fn positions(&self) -> Vec<i64> {
+        let mut positions: Vec<_> = self.rows.keys().copied().collect();
+        positions.sort_unstable();
+        positions
+    }
+
+    /// A row was read, for the first time.
+    pub(crate) fn add(&mut self, row: Row) {
+        let position = row.position;
+        if let Some(unit) = row.unit {
+            self.units.entry(unit.id).or_default().push(position);
+        }
+        let line = self.lines.entry(row.key.clone()).or_default();
+        if line.positions.is_empty() {
+            self.ready.insert(position);
+        }
+        line.positions.push_back(position);
+        self.rows.insert(position, row);
+    }
+
+    /// The first that may go out of those whose partition `may` go; its keys are busy from now on.
+    pub(crate) fn next(&mut self, may: impl Fn(i16) -> bool) -> Option<Load> {
+        let found = self.ready.iter().find_map(|position| {
+            let row = self.rows.get(position)?;
+            may(row.partition).then(|| self.load_of(row)).flatten()
+        });
+        let load = found?;
+        for key in self.keys(&load) {
+            if let Some(line) = self.lines.get_mut(&key) {
+                line.is_busy = true;
+                line.positions.front().map(|first| self.ready.remove(first));
+            }
+        }
+        Some(load)
+    }
+
+    /// What goes out with the first row of a line; `None` if it has to wait for the rest of its unit.
+    fn load_of(&self, row: &Row) -> Option<Load> {
+        let Some(unit) = row.unit else {
+            return Some(Load { positions: vec![row.position] });
+        };
+        let mut positions = self.units.get(&unit.id)?.clone();
+        if positions.len() < usize::from(unit.size.unsigned_abs()) {
+            return None;
+        }
+        positions.sort_unstable();
+        let is_first = |position: &i64| {
+            let line = self.rows.get(position).and_then(|row| self.lines.get(&row.key));
+            let before = line.map(|line| (line.is_busy, line.positions.iter()));
+            before.is_some_and(|(is_busy, mut before)| {
+                // Nothing stands before it but others of its unit.
+                !is_busy && before.find(|at| !positions.contains(at)).is_none_or(|at| at > position)
+            })
+        };
+        positions.iter().all(is_first).then_some(Load { positions })
+    }
+
+    /// It is in the stream, and out of the table: the next ones of its keys.
+    pub(crate) fn done(&mut self, load: &Load) {
+        let keys = self.keys(load);
+        for position in &load.positions {
+            self.remove(*position);
+        }
+        self.free(&keys);
+    }
+
+    /// It did not get into the stream, and may go out again.
+    pub(crate) fn again(&mut self, load: &Load) {
+        let keys = self.keys(load);
+        self.free(&keys);
+    }
+
+    /// Forgets all rows of a key, which stay in the table.
+    pub(crate) fn forget_key(&mut self, key: &str) {
+        let positions = self.lines.get(key).map(|line| line.positions.clone()).unwrap_or_default();
+        positions.into_iter().for_each(|position| self.remove(position));
+        self.free(&[key.to_owned()]);
+    }
+
+    /// Forgets all rows of these partitions, which stay in the table.
+    pub(crate) fn forget_partitions(&mut self, partitions: &[i16]) {
+        let gone = self.rows.values().filter(|row| partitions.contains(&row.partition));
+        let keys: BTreeSet<_> = gone.map(|row| row.key.clone()).collect();
+        keys.iter().for_each(|key| self.forget_key(key));
+    }
+
+    /// Whether something of this partition is on its way.
+    pub(crate) fn is_busy(&self, partition: i16) -> bool {
+        self.lines.values().filter(|line| line.is_busy).any(|line| {
+            let first = line.positions.front().and_then(|position| self.rows.get(position));
+            first.is_some_and(|row| row.partition == partition)
+        })
+    }
+
+    fn keys(&self, load: &Load) -> Vec<String> {
+        let mut keys: Vec<_> = self.rows(load).map(|row| row.key.clone()).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        keys
+    }
+
+    fn remove(&mut self, position: i64) {
+        let Some(row) = self.rows.remove(&position) else { return };
+        self.ready.remove(&position);
+        if let Some(unit) = row.unit
+            && let Some(positions) = self.units.get_mut(&unit.id)
+        {
+            positions.retain(|at| *at != position);
+            if positions.is_empty() {
+                self.units.remove(&unit.id);
+            }
+        }
+        if let Some(line) = self.lines.get_mut(&row.key) {
+            line.positions.retain(|at| *at != position);
+        }
+    }
+
+    /// The lines of these keys are not busy any more.
+    fn free(&mut self, keys: &[String]) {
+        for key in keys {
+            let Some(line) = self.lines.get_mut(key) else { continue };
+            line.is_busy = false;
+            match line.positions.front() {
+                Some(first) => {
+                    self.ready.insert(*first);
+                }
+                None => {
+                    self.lines.remove(key);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entry::Unit;
+
+    fn row(position: i64, key: &str, unit: Option<(u128, i16)>) -> Row {
+        Row {
+            position,
+            partition: crate::partition::partition(key),
+            event_id: format!("id-{position}"),
+            key: key.into(),
+            subject: format!("t.{key}"),
+            headers: Vec::new().into(),
+            payload: Vec::new().into(),
+            unit: unit.map(|(id, size)| Unit { id: Uuid::from_u128(id), size }),
+        }
+    }
+
+    fn lines(rows: &[(i64, &str, Option<(u128, i16)>)]) -> Lines {
+        let mut lines = Lines::default();
+        rows.iter().for_each(|(position, key, unit)| lines.add(row(*position, key, *unit)));
+        lines
+    }
+
+    fn next(lines: &mut Lines) -> Vec<i64> {
+        lines.next(|_| true).map(|load| load.positions).unwrap_or_default()
+    }
+
+    fn load(positions: &[i64]) -> Load {
+        Load { positions: positions.to_vec() }
+    }
+
+    #[test]
+    fn one_of_a_key_goes_at_a_time_and_keys_go_side_by_side() {
+        let mut lines = lines(&[(1, "a", None), (2, "a", None), (3, "b", None), (4, "a", None)]);
+        assert_eq!(
+            [next(&mut lines), next(&mut lines), next(&mut lines)],
+            [vec![1], vec![3], vec![]]
+        );
+        lines.done(&load(&[3]));
+        assert_eq!(next(&mut lines), [0; 0]);
+        lines.again(&load(&[1]));
+        assert_eq!(next(&mut lines), [1], "the same again, and nothing before it");
+        lines.done(&load(&[1]));
+        assert_eq!(next(&mut lines), [2]);
+        lines.add(row(5, "b", None));
+        assert_eq!(next(&mut lines), [5]);
+        lines.done(&load(&[2]));
+        lines.done(&load(&[5]));
+        assert_eq!(next(&mut lines), [4]);
+        lines.done(&load(&[4]));
+        assert!(lines.is_empty() && lines.lines.is_empty() && lines.ready.is_empty());
+    }
+
+    #[test]
+    fn a_unit_goes_when_it_is_whole_and_first_in_all_its_lines() {
+        let unit = Some((7, 3));
+        let mut lines = lines(&[(1, "b", None), (2, "a", unit), (3, "b", unit)]);
+        assert_eq!(next(&mut lines), [1]);
+        assert_eq!(next(&mut lines), [0; 0], "one of it is missing");
+        lines.add(row(4, "a", unit));
+        lines.add(row(5, "a", None));
+        assert_eq!(next(&mut lines), [0; 0], "one of its lines is busy");
+        lines.done(&load(&[1]));
+        assert_eq!(next(&mut lines), [2, 3, 4]);
+        assert_eq!(next(&mut lines), [0; 0], "all its lines are busy");
+        lines.done(&load(&[2, 3, 4]));
+        assert_eq!(next(&mut lines), [5]);
+        assert!(lines.units.is_empty());
+    }
+
+    #[test]
+    fn what_stands_before_a_unit_goes_before_it() {
+        let unit = Some((7, 2));
+        let mut lines = lines(&[(1, "a", unit), (2, "b", None), (3, "b", unit)]);
+        assert_eq!(next(&mut lines), [2]);
+        lines.again(&load(&[2]));
+        assert_eq!(next(&mut lines), [2]);
+        lines.done(&load(&[2]));
+        assert_eq!(next(&mut lines), [1, 3]);
+    }
+
+    #[test]
+    fn keys_and_partitions_are_forgotten_whole() {
+        let mut lines = lines(&[(1, "a", None), (2, "a", None), (3, "ä", None)]);
+        assert_eq!(next(&mut lines), [1]);
+        assert!(lines.is_busy(12) && !lines.is_busy(2));
+        lines.forget_key("a");
+        assert!(!lines.is_busy(12));
+        assert_eq!((lines.len(), lines.positions()), (1, vec![3]));
+        lines.add(row(1, "a", None));
+        assert_eq!(
+            lines.next(|partition| partition == 12).map(|load| load.positions),
+            Some(vec![1])
+        );
+        lines.forget_partitions(&[2]);
+        assert_eq!(lines.positions(), [1]);
+        assert_eq!(next(&mut lines), [0; 0]);
+    }
 }

@@ -4,11 +4,15 @@
 mod postgres;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+#[cfg(test)]
+mod suite;
+
+use std::time::Duration;
 
 use bytes::Bytes;
-use uuid::Uuid;
 
 use crate::DatabaseError;
+use crate::entry::Unit;
 
 /// A connection to the database of an outbox.
 pub(crate) trait Store: Send {
@@ -33,7 +37,7 @@ pub(crate) trait Store: Send {
         &mut self,
         partitions: &[i16],
         after: i64,
-        most: usize,
+        most: u32,
     ) -> Result<Vec<Waiting>, DatabaseError>;
 
     /// The first rows, in order of their position, of these partitions that are neither at one of these positions nor of a stopped key: at most
@@ -47,7 +51,7 @@ pub(crate) trait Store: Send {
     fn stop(&mut self, relay: &str, stop: &Stop<'_>) -> Result<bool, DatabaseError>;
 
     /// Deletes at most `most` rows of the history that are older than that, and how many it were.
-    fn prune(&mut self, older_than: std::time::Duration, most: usize) -> Result<usize, DatabaseError>;
+    fn prune(&mut self, older_than: Duration, most: u32) -> Result<u64, DatabaseError>;
 
     /// How many rows wait, and how old the oldest one is, by partition; partitions without rows are left out.
     fn backlog(&mut self) -> Result<Vec<PartitionBacklog>, DatabaseError>;
@@ -56,7 +60,7 @@ pub(crate) trait Store: Send {
     fn stopped(&mut self) -> Result<Vec<StoppedKey>, DatabaseError>;
 
     /// Lets stopped keys go on, or all of them for `None`; how many they were.
-    fn retry(&mut self, key: Option<&str>) -> Result<usize, DatabaseError>;
+    fn retry(&mut self, key: Option<&str>) -> Result<u64, DatabaseError>;
 }
 
 /// Who owns what, as it stood at one time.
@@ -108,7 +112,7 @@ pub(crate) struct Wanted<'a> {
     pub(crate) partitions: &'a [i16],
     /// Positions of rows that were read and are still there, in order.
     pub(crate) held: &'a [i64],
-    pub(crate) most: usize,
+    pub(crate) most: u32,
 }
 
 /// A row.
@@ -121,7 +125,7 @@ pub(crate) struct Row {
     pub(crate) subject: String,
     pub(crate) headers: Bytes,
     pub(crate) payload: Bytes,
-    pub(crate) unit: Option<Uuid>,
+    pub(crate) unit: Option<Unit>,
 }
 
 /// A row that is stored in its stream.
@@ -162,7 +166,7 @@ pub struct PartitionBacklog {
     /// How many rows wait.
     pub waiting: u64,
     /// For how long the oldest one has been waiting, by the clock of the database.
-    pub oldest: std::time::Duration,
+    pub oldest: Duration,
 }
 
 /// A key whose event the stream has refused. Its events wait, those of others do not.
@@ -178,5 +182,5 @@ pub struct StoppedKey {
     /// How many events of the key wait, that one included.
     pub waiting: u64,
     /// For how long, by the clock of the database.
-    pub since: std::time::Duration,
+    pub since: Duration,
 }

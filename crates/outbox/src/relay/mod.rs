@@ -1,0 +1,3 @@
+//! Brings events from the outbox to their streams.
+
+mod lines;
