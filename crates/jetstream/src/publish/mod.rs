@@ -3,6 +3,7 @@
 mod ack_sink;
 mod atomic;
 mod batch;
+mod flight;
 mod headers;
 #[cfg(feature = "metrics")]
 mod meters;
@@ -23,6 +24,7 @@ use jetlane_ring::{Full, PendingRing, RingConfig};
 use ack_sink::{AckSink, patience};
 pub use atomic::{AtomicError, AtomicTicket, BatchNotStored, StoredBatch};
 pub use batch::AtomicBatch;
+pub use flight::Flight;
 pub use headers::{PublishHeaders, Rollup};
 use meters::Meters;
 pub use outcome::{NotStored, Outcome, Rejection, Stored, Unknown};

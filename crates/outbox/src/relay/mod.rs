@@ -1,3 +1,4 @@
 //! Brings events from the outbox to their streams.
 
+mod leases;
 mod lines;
