@@ -142,7 +142,7 @@ pub enum PublishError {
     Headers(#[from] HeaderLenError),
     /// The write queue is full, and stayed so for `publish_wait` (with `try_publish`: is full now). The connection is down or
     /// slower than the publishers.
-    #[error("the write_queue is full: the connection is down, or slower than what is published")]
+    #[error("the write queue is full: the connection is down, or slower than what is published")]
     Full,
     /// The connection is down, and `Limits::reconnect_bytes` is 0, so that nothing waits for the next one.
     #[error("the connection is down, and nothing is kept for the next one (reconnect_bytes is 0)")]
@@ -174,7 +174,7 @@ pub enum SubmitError<E> {
     #[error(transparent)]
     Encode(E),
     /// As [`PublishError::Full`].
-    #[error("the write_queue is full: the connection is down, or slower than what is published")]
+    #[error("the write queue is full: the connection is down, or slower than what is published")]
     Full,
     /// As [`PublishError::Disconnected`].
     #[error("the connection is down, and nothing is kept for the next one (reconnect_bytes is 0)")]
@@ -217,7 +217,7 @@ pub enum SubscribeError {
         limit: usize,
     },
     /// The write queue stayed full: see [`PublishError::Full`].
-    #[error("the write_queue is full: the connection is down, or slower than what is published")]
+    #[error("the write queue is full: the connection is down, or slower than what is published")]
     Full,
     /// The connection was closed.
     #[error("the connection is closed")]

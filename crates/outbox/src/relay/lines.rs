@@ -1,6 +1,7 @@
 //! Which row may go out: one of a key at a time, those of a key in order, many keys side by side. Knows neither time nor network.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
 
 use uuid::Uuid;
 
@@ -10,7 +11,7 @@ use crate::store::Row;
 #[derive(Debug, Default)]
 pub(crate) struct Lines {
     /// By position.
-    rows: HashMap<i64, Row>,
+    rows: HashMap<i64, Arc<Row>>,
     /// By key. Never empty.
     lines: HashMap<String, Line>,
     /// The first positions of the lines that are not busy.
@@ -30,7 +31,17 @@ struct Line {
 /// What goes out together: a row, or all rows of a unit in order. Never empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Load {
-    pub(crate) positions: Vec<i64>,
+    pub(crate) rows: Vec<Arc<Row>>,
+}
+
+impl Load {
+    /// Its keys, each once.
+    pub(crate) fn keys(&self) -> Vec<&str> {
+        let mut keys: Vec<_> = self.rows.iter().map(|row| &*row.key).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        keys
+    }
 }
 
 impl Lines {
@@ -40,15 +51,6 @@ impl Lines {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.rows.is_empty()
-    }
-
-    pub(crate) fn row(&self, position: i64) -> Option<&Row> {
-        self.rows.get(&position)
-    }
-
-    /// The rows of a load, in order.
-    pub(crate) fn rows(&self, load: &Load) -> impl Iterator<Item = &Row> {
-        load.positions.iter().filter_map(|position| self.rows.get(position))
     }
 
     /// The positions of all rows, in order.
@@ -69,7 +71,7 @@ impl Lines {
             self.ready.insert(position);
         }
         line.positions.push_back(position);
-        self.rows.insert(position, row);
+        self.rows.insert(position, Arc::new(row));
     }
 
     /// The first that may go out of those whose partition `may` go; its keys are busy from now on.
@@ -79,8 +81,8 @@ impl Lines {
             may(row.partition).then(|| self.load_of(row)).flatten()
         });
         let load = found?;
-        for key in self.keys(&load) {
-            if let Some(line) = self.lines.get_mut(&key) {
+        for key in load.keys() {
+            if let Some(line) = self.lines.get_mut(key) {
                 line.is_busy = true;
                 line.positions.front().map(|first| self.ready.remove(first));
             }
@@ -89,9 +91,9 @@ impl Lines {
     }
 
     /// What goes out with the first row of a line; `None` if it has to wait for the rest of its unit.
-    fn load_of(&self, row: &Row) -> Option<Load> {
+    fn load_of(&self, row: &Arc<Row>) -> Option<Load> {
         let Some(unit) = row.unit else {
-            return Some(Load { positions: vec![row.position] });
+            return Some(Load { rows: vec![Arc::clone(row)] });
         };
         let mut positions = self.units.get(&unit.id)?.clone();
         if positions.len() < usize::from(unit.size.unsigned_abs()) {
@@ -106,29 +108,26 @@ impl Lines {
                 !is_busy && before.find(|at| !positions.contains(at)).is_none_or(|at| at > position)
             })
         };
-        positions.iter().all(is_first).then_some(Load { positions })
+        let rows = || positions.iter().filter_map(|at| self.rows.get(at)).cloned().collect();
+        positions.iter().all(is_first).then(|| Load { rows: rows() })
     }
 
     /// It is in the stream, and out of the table: the next ones of its keys.
     pub(crate) fn done(&mut self, load: &Load) {
-        let keys = self.keys(load);
-        for position in &load.positions {
-            self.remove(*position);
-        }
-        self.free(&keys);
+        load.rows.iter().for_each(|row| self.remove(row.position));
+        self.free(&load.keys());
     }
 
     /// It did not get into the stream, and may go out again.
     pub(crate) fn again(&mut self, load: &Load) {
-        let keys = self.keys(load);
-        self.free(&keys);
+        self.free(&load.keys());
     }
 
     /// Forgets all rows of a key, which stay in the table.
     pub(crate) fn forget_key(&mut self, key: &str) {
         let positions = self.lines.get(key).map(|line| line.positions.clone()).unwrap_or_default();
         positions.into_iter().for_each(|position| self.remove(position));
-        self.free(&[key.to_owned()]);
+        self.free(&[key]);
     }
 
     /// Forgets all rows of these partitions, which stay in the table.
@@ -144,13 +143,6 @@ impl Lines {
             let first = line.positions.front().and_then(|position| self.rows.get(position));
             first.is_some_and(|row| row.partition == partition)
         })
-    }
-
-    fn keys(&self, load: &Load) -> Vec<String> {
-        let mut keys: Vec<_> = self.rows(load).map(|row| row.key.clone()).collect();
-        keys.sort_unstable();
-        keys.dedup();
-        keys
     }
 
     fn remove(&mut self, position: i64) {
@@ -170,8 +162,8 @@ impl Lines {
     }
 
     /// The lines of these keys are not busy any more.
-    fn free(&mut self, keys: &[String]) {
-        for key in keys {
+    fn free(&mut self, keys: &[&str]) {
+        for &key in keys {
             let Some(line) = self.lines.get_mut(key) else { continue };
             line.is_busy = false;
             match line.positions.front() {
@@ -211,11 +203,23 @@ mod tests {
     }
 
     fn next(lines: &mut Lines) -> Vec<i64> {
-        lines.next(|_| true).map(|load| load.positions).unwrap_or_default()
+        positions(lines.next(|_| true))
     }
 
-    fn load(positions: &[i64]) -> Load {
-        Load { positions: positions.to_vec() }
+    fn positions(load: Option<Load>) -> Vec<i64> {
+        load.iter().flat_map(|load| &load.rows).map(|row| row.position).collect()
+    }
+
+    fn load(lines: &Lines, positions: &[i64]) -> Load {
+        Load { rows: positions.iter().map(|at| Arc::clone(&lines.rows[at])).collect() }
+    }
+
+    fn done(lines: &mut Lines, positions: &[i64]) {
+        lines.done(&load(lines, positions));
+    }
+
+    fn again(lines: &mut Lines, positions: &[i64]) {
+        lines.again(&load(lines, positions));
     }
 
     #[test]
@@ -225,18 +229,18 @@ mod tests {
             [next(&mut lines), next(&mut lines), next(&mut lines)],
             [vec![1], vec![3], vec![]]
         );
-        lines.done(&load(&[3]));
+        done(&mut lines, &[3]);
         assert_eq!(next(&mut lines), [0; 0]);
-        lines.again(&load(&[1]));
+        again(&mut lines, &[1]);
         assert_eq!(next(&mut lines), [1], "the same again, and nothing before it");
-        lines.done(&load(&[1]));
+        done(&mut lines, &[1]);
         assert_eq!(next(&mut lines), [2]);
         lines.add(row(5, "b", None));
         assert_eq!(next(&mut lines), [5]);
-        lines.done(&load(&[2]));
-        lines.done(&load(&[5]));
+        done(&mut lines, &[2]);
+        done(&mut lines, &[5]);
         assert_eq!(next(&mut lines), [4]);
-        lines.done(&load(&[4]));
+        done(&mut lines, &[4]);
         assert!(lines.is_empty() && lines.lines.is_empty() && lines.ready.is_empty());
     }
 
@@ -249,10 +253,10 @@ mod tests {
         lines.add(row(4, "a", unit));
         lines.add(row(5, "a", None));
         assert_eq!(next(&mut lines), [0; 0], "one of its lines is busy");
-        lines.done(&load(&[1]));
+        done(&mut lines, &[1]);
         assert_eq!(next(&mut lines), [2, 3, 4]);
         assert_eq!(next(&mut lines), [0; 0], "all its lines are busy");
-        lines.done(&load(&[2, 3, 4]));
+        done(&mut lines, &[2, 3, 4]);
         assert_eq!(next(&mut lines), [5]);
         assert!(lines.units.is_empty());
     }
@@ -262,9 +266,9 @@ mod tests {
         let unit = Some((7, 2));
         let mut lines = lines(&[(1, "a", unit), (2, "b", None), (3, "b", unit)]);
         assert_eq!(next(&mut lines), [2]);
-        lines.again(&load(&[2]));
+        again(&mut lines, &[2]);
         assert_eq!(next(&mut lines), [2]);
-        lines.done(&load(&[2]));
+        done(&mut lines, &[2]);
         assert_eq!(next(&mut lines), [1, 3]);
     }
 
@@ -278,8 +282,8 @@ mod tests {
         assert_eq!((lines.len(), lines.positions()), (1, vec![3]));
         lines.add(row(1, "a", None));
         assert_eq!(
-            lines.next(|partition| partition == 12).map(|load| load.positions),
-            Some(vec![1])
+            positions(lines.next(|partition| partition == 12)),
+            [1]
         );
         lines.forget_partitions(&[2]);
         assert_eq!(lines.positions(), [1]);
