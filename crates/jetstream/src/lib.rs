@@ -55,7 +55,7 @@ pub use messages::{BatchGet, BatchMessages, Get, Purge, Purged, StoredMessage};
 pub use pages::Pages;
 pub use pause::Paused;
 pub use publish::{
-    AtomicBatch, AtomicError, AtomicTicket, BatchNotStored, NotStored, Outcome, PublishError,
+    AtomicBatch, AtomicError, AtomicTicket, BatchNotStored, Flight, NotStored, Outcome, PublishError,
     PublishHeaders, Rejection, Rollup, Stored, StoredBatch, Ticket, Unknown,
 };
 pub use stream::{

@@ -8,24 +8,39 @@
 //! Drivers are features, none of them on by default: `sqlite` (crate `rusqlite`) and `postgres` (crate `postgres`) have write side,
 //! relay and inbox; `tokio-postgres`, `sqlx-postgres` and `sqlx-sqlite` have the write side for services that use those.
 #![forbid(unsafe_code)]
-#![allow(dead_code, reason = "the relay is on its way")]
+#![cfg_attr(
+    not(any(feature = "sqlite", feature = "postgres")),
+    allow(dead_code, reason = "what relays need is there for the databases that have one")
+)]
 
 mod add;
 mod bell;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod database;
 mod entry;
 mod error;
 mod outbox;
 mod partition;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod relay;
-mod schema;
+pub mod schema;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod store;
 mod table;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod upkeep;
 
 pub use add::{AddError, Insert, Transaction};
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub use database::Database;
 pub use entry::{Entry, EntryError};
 pub use error::DatabaseError;
 pub use outbox::Outbox;
+pub use partition::{PARTITIONS, partition};
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
-pub use store::{Keep, PartitionBacklog, StoppedKey};
+pub use relay::{Relay, RelayBuilder, RelayStatus, StopError, Trouble};
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub use store::{Keep, PartitionBacklog, RelayView, StoppedKey};
 pub use table::{Table, TableError};
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub use upkeep::Upkeep;

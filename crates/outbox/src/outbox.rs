@@ -1,8 +1,9 @@
 use std::borrow::Borrow;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use jetlane::Envelope;
 use jetlane::client::AsSubject;
+use parking_lot::Mutex;
 use uuid::Uuid;
 
 use crate::add::{Insert, Transaction};
@@ -20,7 +21,8 @@ const MOST_IN_A_UNIT: usize = 1000;
 pub struct Outbox {
     table: Table,
     division: Division,
-    bell: Arc<Bell>,
+    /// Of the relays in this process.
+    relays: Arc<Mutex<Vec<Weak<Bell>>>>,
 }
 
 /// How keys are spread over relays.
@@ -109,11 +111,14 @@ impl Outbox {
     /// Tells relays in this process that there is something to publish: to be called after a commit. Without it they look by themselves,
     /// by [`crate::RelayBuilder::poll`].
     pub fn wake(&self) {
-        self.bell.ring();
+        self.relays.lock().iter().filter_map(Weak::upgrade).for_each(|bell| bell.ring_to_look());
     }
 
-    pub(crate) fn bell(&self) -> &Arc<Bell> {
-        &self.bell
+    /// Rings this bell when it is woken.
+    pub(crate) fn listen(&self, bell: &Arc<Bell>) {
+        let mut relays = self.relays.lock();
+        relays.retain(|bell| bell.strong_count() > 0);
+        relays.push(Arc::downgrade(bell));
     }
 
     fn unit(&self, mut entries: Vec<Entry>) -> Result<Vec<Entry>, EntryError> {

@@ -4,7 +4,7 @@ use crate::partition::PARTITIONS;
 use crate::table::Table;
 
 /// The tables of an outbox for PostgreSQL (13 or later).
-pub(crate) fn postgres(table: &Table) -> String {
+pub fn postgres(table: &Table) -> String {
     let (lease, relay, stopped, sent) = beside(table);
     let bare = table.bare();
     let last = PARTITIONS - 1;
@@ -39,7 +39,8 @@ INSERT INTO {lease} (partition) SELECT generate_series(0, {last});
 -- The relays that live.
 CREATE TABLE {relay} (
   relay text PRIMARY KEY,
-  beat bigint NOT NULL DEFAULT 0
+  beat bigint NOT NULL DEFAULT 0,
+  trouble text
 ) WITH (fillfactor = 50);
 
 -- Keys that wait for somebody, because the stream refused an event of theirs.
@@ -67,7 +68,7 @@ CREATE INDEX {bare}_sent_at ON {sent} (sent_at);
 }
 
 /// The tables of an outbox for SQLite (3.35 or later).
-pub(crate) fn sqlite(table: &Table) -> String {
+pub fn sqlite(table: &Table) -> String {
     let (lease, relay, stopped, sent) = beside(table);
     let bare = table.bare();
     let last = PARTITIONS - 1;
@@ -104,7 +105,8 @@ INSERT INTO {lease} (partition)
 -- The relays that live.
 CREATE TABLE {relay} (
   relay TEXT PRIMARY KEY,
-  beat INTEGER NOT NULL DEFAULT 0
+  beat INTEGER NOT NULL DEFAULT 0,
+  trouble TEXT
 ) STRICT;
 
 -- Keys that wait for somebody, because the stream refused an event of theirs.
@@ -129,6 +131,22 @@ CREATE TABLE {sent} (
 CREATE INDEX {bare}_sent_at ON {sent} (sent_at);
 "
     )
+}
+
+/// Statements that read nothing, and fail if a table or a column is missing that is used.
+pub(crate) fn probes(table: &Table) -> Vec<String> {
+    let (lease, relay, stopped, sent) = beside(table);
+    let row =
+        "position, partition, event_id, key, subject, headers, payload, unit, unit_size, added_at";
+    [
+        (table.to_string(), row),
+        (lease, "partition, owner, epoch, beat"),
+        (relay, "relay, beat, trouble"),
+        (stopped, "key, partition, position, event_id, reason, since"),
+        (sent, "position, event_id, key, subject, sequence, sent_at"),
+    ]
+    .map(|(table, columns)| format!("SELECT {columns} FROM {table} LIMIT 0"))
+    .into()
 }
 
 fn beside(table: &Table) -> (String, String, String, String) {

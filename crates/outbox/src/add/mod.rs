@@ -24,13 +24,11 @@ use crate::table::Table;
 /// | `tokio-postgres` | `&tokio_postgres::Transaction` |
 /// | `sqlx-postgres` | `&mut sqlx::PgConnection`, as in `&mut *transaction` |
 /// | `sqlx-sqlite` | `&mut sqlx::SqliteConnection`, as in `&mut *transaction` |
-///
-/// Others can implement it: the rows are an [`Insert`].
 pub trait Transaction {
     /// `Result<(), AddError>`, or a future of it.
     type Added;
 
-    /// Writes the rows with one statement, or gives back the error.
+    /// Writes the rows, or gives back the error.
     fn insert(self, insert: Result<Insert, AddError>) -> Self::Added;
 }
 

@@ -29,9 +29,11 @@ struct Line {
 }
 
 /// What goes out together: a row, or all rows of a unit in order. Never empty.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) struct Load {
     pub(crate) rows: Vec<Arc<Row>>,
+    /// How often it was tried in vain.
+    pub(crate) attempts: u32,
 }
 
 impl Load {
@@ -47,10 +49,6 @@ impl Load {
 impl Lines {
     pub(crate) fn len(&self) -> usize {
         self.rows.len()
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.rows.is_empty()
     }
 
     /// The positions of all rows, in order.
@@ -93,7 +91,7 @@ impl Lines {
     /// What goes out with the first row of a line; `None` if it has to wait for the rest of its unit.
     fn load_of(&self, row: &Arc<Row>) -> Option<Load> {
         let Some(unit) = row.unit else {
-            return Some(Load { rows: vec![Arc::clone(row)] });
+            return Some(Load { rows: vec![Arc::clone(row)], attempts: 0 });
         };
         let mut positions = self.units.get(&unit.id)?.clone();
         if positions.len() < usize::from(unit.size.unsigned_abs()) {
@@ -109,7 +107,7 @@ impl Lines {
             })
         };
         let rows = || positions.iter().filter_map(|at| self.rows.get(at)).cloned().collect();
-        positions.iter().all(is_first).then(|| Load { rows: rows() })
+        positions.iter().all(is_first).then(|| Load { rows: rows(), attempts: 0 })
     }
 
     /// It is in the stream, and out of the table: the next ones of its keys.
@@ -196,7 +194,10 @@ mod tests {
         }
     }
 
-    fn lines(rows: &[(i64, &str, Option<(u128, i16)>)]) -> Lines {
+    /// A position, a key, and the unit with its size.
+    type Given = (i64, &'static str, Option<(u128, i16)>);
+
+    fn lines(rows: &[Given]) -> Lines {
         let mut lines = Lines::default();
         rows.iter().for_each(|(position, key, unit)| lines.add(row(*position, key, *unit)));
         lines
@@ -211,7 +212,8 @@ mod tests {
     }
 
     fn load(lines: &Lines, positions: &[i64]) -> Load {
-        Load { rows: positions.iter().map(|at| Arc::clone(&lines.rows[at])).collect() }
+        let rows = positions.iter().map(|at| Arc::clone(&lines.rows[at])).collect();
+        Load { rows, attempts: 0 }
     }
 
     fn done(lines: &mut Lines, positions: &[i64]) {
@@ -241,7 +243,7 @@ mod tests {
         done(&mut lines, &[5]);
         assert_eq!(next(&mut lines), [4]);
         done(&mut lines, &[4]);
-        assert!(lines.is_empty() && lines.lines.is_empty() && lines.ready.is_empty());
+        assert!(lines.rows.is_empty() && lines.lines.is_empty() && lines.ready.is_empty());
     }
 
     #[test]
@@ -281,10 +283,7 @@ mod tests {
         assert!(!lines.is_busy(12));
         assert_eq!((lines.len(), lines.positions()), (1, vec![3]));
         lines.add(row(1, "a", None));
-        assert_eq!(
-            positions(lines.next(|partition| partition == 12)),
-            [1]
-        );
+        assert_eq!(positions(lines.next(|partition| partition == 12)), [1]);
         lines.forget_partitions(&[2]);
         assert_eq!(lines.positions(), [1]);
         assert_eq!(next(&mut lines), [0; 0]);

@@ -7,6 +7,9 @@ mod sqlite;
 #[cfg(test)]
 mod suite;
 
+#[cfg(feature = "sqlite")]
+pub(crate) use sqlite::SqliteStore;
+
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,7 +21,8 @@ use crate::entry::Unit;
 pub(crate) trait Store: Send {
     /// Tells that the relay `relay` lives, and that it keeps its partitions: counts up the beat of both. Returns what stands there
     /// afterwards, of all relays and all partitions. Makes a row for a relay that has none.
-    fn beat(&mut self, relay: &str) -> Result<Leases, DatabaseError>;
+    /// `trouble` is for whoever asks how relays are.
+    fn beat(&mut self, relay: &str, trouble: Option<&str>) -> Result<Leases, DatabaseError>;
 
     /// Takes partitions that are as they were seen; with each that it got, its new epoch, which is higher by one.
     fn take(&mut self, relay: &str, seen: &[Lease]) -> Result<Vec<Owned>, DatabaseError>;
@@ -55,6 +59,12 @@ pub(crate) trait Store: Send {
 
     /// How many rows wait, and how old the oldest one is, by partition; partitions without rows are left out.
     fn backlog(&mut self) -> Result<Vec<PartitionBacklog>, DatabaseError>;
+
+    /// The relays, by name.
+    fn relays(&mut self) -> Result<Vec<RelayView>, DatabaseError>;
+
+    /// Looks whether the tables are there, with all columns that are used; the error names what is not.
+    fn check(&mut self) -> Result<(), DatabaseError>;
 
     /// The stopped keys, oldest first.
     fn stopped(&mut self) -> Result<Vec<StoppedKey>, DatabaseError>;
@@ -167,6 +177,18 @@ pub struct PartitionBacklog {
     pub waiting: u64,
     /// For how long the oldest one has been waiting, by the clock of the database.
     pub oldest: Duration,
+}
+
+/// A relay, as it tells of itself in the database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RelayView {
+    /// Its name: another one at each start.
+    pub relay: String,
+    /// How many partitions it owns.
+    pub partitions: u64,
+    /// What held it up when it last told: see [`crate::RelayStatus::troubles`].
+    pub trouble: Option<String>,
 }
 
 /// A key whose event the stream has refused. Its events wait, those of others do not.

@@ -5,11 +5,12 @@ use rusqlite::{Connection, OptionalExtension as _, Params, TransactionBehavior, 
 use uuid::Uuid;
 
 use super::{
-    Keep, Lease, Leases, Owned, PartitionBacklog, RelayBeat, Row, Sent, Stop, StoppedKey, Store,
-    Waiting, Wanted,
+    Keep, Lease, Leases, Owned, PartitionBacklog, RelayBeat, RelayView, Row, Sent, Stop,
+    StoppedKey, Store, Waiting, Wanted,
 };
 use crate::DatabaseError;
 use crate::entry::Unit;
+use crate::schema;
 use crate::table::Table;
 
 /// An outbox in SQLite. There is one writer at a time, so rows are added in the order of their commits.
@@ -25,6 +26,7 @@ struct Sql {
     relay: String,
     stopped: String,
     sent: String,
+    probes: Vec<String>,
 }
 
 /// Milliseconds since 1970, by the clock of this machine, which is that of whoever adds rows, too.
@@ -34,7 +36,8 @@ impl SqliteStore {
     pub(crate) fn new(connection: Connection, table: &Table) -> Self {
         let [lease, relay, stopped, sent] =
             ["lease", "relay", "stopped", "sent"].map(|suffix| table.beside(suffix));
-        let sql = Sql { table: table.to_string(), lease, relay, stopped, sent };
+        let probes = schema::probes(table);
+        let sql = Sql { table: table.to_string(), lease, relay, stopped, sent, probes };
         Self { connection, sql }
     }
 
@@ -65,15 +68,15 @@ impl SqliteStore {
 }
 
 impl Store for SqliteStore {
-    fn beat(&mut self, relay: &str) -> Result<Leases, DatabaseError> {
+    fn beat(&mut self, relay: &str, trouble: Option<&str>) -> Result<Leases, DatabaseError> {
         self.in_transaction("the leases can not be kept", |connection, sql| {
             let Sql { relay: relays, lease, .. } = sql;
             connection
                 .prepare_cached(&format!(
-                    "INSERT INTO {relays} (relay) VALUES (?1) \
-                     ON CONFLICT (relay) DO UPDATE SET beat = beat + 1"
+                    "INSERT INTO {relays} (relay, trouble) VALUES (?1, ?2) \
+                     ON CONFLICT (relay) DO UPDATE SET beat = beat + 1, trouble = ?2"
                 ))?
-                .execute([relay])?;
+                .execute(params![relay, trouble])?;
             connection
                 .prepare_cached(&format!("UPDATE {lease} SET beat = beat + 1 WHERE owner = ?1"))?
                 .execute([relay])?;
@@ -260,6 +263,28 @@ impl Store for SqliteStore {
         })
     }
 
+    fn relays(&mut self) -> Result<Vec<RelayView>, DatabaseError> {
+        let Sql { relay, lease, .. } = &self.sql;
+        let sql = format!(
+            "SELECT relay, (SELECT count(*) FROM {lease} WHERE owner = relay), trouble \
+             FROM {relay} ORDER BY relay"
+        );
+        self.rows("the relays can not be read", &sql, [], |row| {
+            Ok(RelayView {
+                relay: row.get(0)?,
+                partitions: row.get::<_, i64>(1)?.unsigned_abs(),
+                trouble: row.get(2)?,
+            })
+        })
+    }
+
+    fn check(&mut self) -> Result<(), DatabaseError> {
+        for probe in &self.sql.probes {
+            self.rows("the tables are not as they have to be", probe, [], |_| Ok(()))?;
+        }
+        Ok(())
+    }
+
     fn stopped(&mut self) -> Result<Vec<StoppedKey>, DatabaseError> {
         let Sql { table, stopped, .. } = &self.sql;
         let sql = format!(
@@ -354,8 +379,8 @@ mod tests {
     }
 
     impl Database for Sqlite {
-        fn store(&self) -> Box<dyn Store> {
-            Box::new(SqliteStore::new(self.connect(), &Table::default()))
+        fn store_in(&self, table: &Table) -> Box<dyn Store> {
+            Box::new(SqliteStore::new(self.connect(), table))
         }
 
         fn add(&self, outbox: &Outbox, events: Vec<suite::Event>) {

@@ -5,14 +5,18 @@ use std::time::Duration;
 use jetlane::Envelope;
 
 use super::{Keep, Lease, Owned, RelayBeat, Row, Sent, Stop, Store, Wanted};
-use crate::Outbox;
 use crate::partition::{PARTITIONS, partition};
+use crate::{Outbox, Table};
 
 pub(crate) type Event = (&'static str, Envelope);
 
 /// A database of its own, with the tables of an outbox.
 pub(crate) trait Database {
-    fn store(&self) -> Box<dyn Store>;
+    fn store(&self) -> Box<dyn Store> {
+        self.store_in(&Table::default())
+    }
+
+    fn store_in(&self, table: &Table) -> Box<dyn Store>;
 
     /// Adds events in one transaction.
     fn add(&self, outbox: &Outbox, events: Vec<Event>);
@@ -27,6 +31,7 @@ pub(crate) fn run_all<D: Database>(make: impl Fn() -> D) {
     what_is_stored_is_taken_out_and_kept_if_wanted(&make());
     a_stopped_key_is_not_read_until_it_goes_on(&make());
     only_the_owner_stops_a_key(&make());
+    the_tables_are_checked_and_relays_tell_of_themselves(&make());
 }
 
 fn all() -> Vec<i16> {
@@ -46,13 +51,13 @@ fn keys(rows: &[Row]) -> Vec<&str> {
 }
 
 fn lease(store: &mut dyn Store, relay: &str, partition: i16) -> Lease {
-    let leases = store.beat(relay).unwrap().leases;
+    let leases = store.beat(relay, None).unwrap().leases;
     leases.into_iter().find(|lease| lease.partition == partition).unwrap()
 }
 
 fn leases_are_taken_as_they_were_seen(database: &impl Database) {
     let (store, other) = (&mut *database.store(), &mut *database.store());
-    let leases = store.beat("one").unwrap().leases;
+    let leases = store.beat("one", None).unwrap().leases;
     assert_eq!(leases.len(), usize::try_from(PARTITIONS).unwrap());
     assert!(leases.iter().all(|lease| lease.owner.is_none() && lease.epoch == 0));
 
@@ -78,11 +83,14 @@ fn leases_are_taken_as_they_were_seen(database: &impl Database) {
 
 fn relays_that_are_gone_are_forgotten(database: &impl Database) {
     let store = &mut *database.store();
-    store.beat("one").unwrap();
-    let seen = store.beat("two").unwrap().relays;
-    store.beat("two").unwrap();
+    store.beat("one", None).unwrap();
+    let seen = store.beat("two", None).unwrap().relays;
+    store.beat("two", None).unwrap();
     store.forget(&seen).unwrap();
-    assert_eq!(store.beat("two").unwrap().relays, [RelayBeat { relay: "two".into(), beat: 2 }]);
+    assert_eq!(
+        store.beat("two", None).unwrap().relays,
+        [RelayBeat { relay: "two".into(), beat: 2 }]
+    );
 }
 
 fn rows_are_read_in_order_and_only_those_wanted(database: &impl Database) {
@@ -151,7 +159,7 @@ fn a_stopped_key_is_not_read_until_it_goes_on(database: &impl Database) {
     let store = &mut *database.store();
     database.add(&Outbox::new(), ["a", "b", "a"].map(event).into());
     let partition = partition("a");
-    let owned = store.beat("one").map(|leases| leases.leases).unwrap();
+    let owned = store.beat("one", None).map(|leases| leases.leases).unwrap();
     let owned = store.take("one", &owned).unwrap()[usize::try_from(partition).unwrap()];
     let rows = read(store, &[], 9);
     let (position, event_id) = (rows[0].position, &*rows[0].event_id);
@@ -180,4 +188,22 @@ fn only_the_owner_stops_a_key(database: &impl Database) {
     let stop = Stop { owned, key: "a", position: 1, event_id: "x", reason: "late" };
     assert!(!store.stop("one", &stop).unwrap());
     assert_eq!(store.stopped().unwrap(), []);
+}
+
+fn the_tables_are_checked_and_relays_tell_of_themselves(database: &impl Database) {
+    let store = &mut *database.store();
+    store.check().unwrap();
+    let leases = store.beat("one", None).unwrap().leases;
+    store.take("one", &leases[..5]).unwrap();
+    store.beat("one", Some("full")).unwrap();
+    store.beat("two", None).unwrap();
+    let view = store.relays().unwrap();
+    let view: Vec<_> = view
+        .iter()
+        .map(|relay| (&*relay.relay, relay.partitions, relay.trouble.as_deref()))
+        .collect();
+    assert_eq!(view, [("one", 5, Some("full")), ("two", 0, None)]);
+    let mut missing = database.store_in(&Table::new("nowhere").unwrap());
+    let error = missing.check().unwrap_err().to_string();
+    assert!(error.contains("nowhere"), "{error}");
 }

@@ -1,0 +1,71 @@
+use std::time::Duration;
+
+use jetlane::jetstream::{ApiError, JetStream};
+
+use super::expected::Expected;
+use super::lookup::Lookup;
+use crate::DatabaseError;
+use crate::store::{Owned, Sent, Store};
+
+/// How many rows are looked up at once.
+const PAGE: u32 = 512;
+/// How long streams have to answer.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What a relay does with partitions that it has just taken, before it publishes anything of them: of each row that waits, whether its event is the
+/// last one of its subject, and so was stored by the one before it, who did not come to take the row out.
+#[derive(Debug)]
+pub(crate) struct Recovery {
+    owned: Vec<Owned>,
+    /// Rows up to this position were looked up.
+    after: i64,
+}
+
+/// Why a page was not looked up. To be tried again.
+pub(crate) enum Halted {
+    Database(DatabaseError),
+    Stream(ApiError),
+}
+
+impl Recovery {
+    pub(crate) fn of(owned: Vec<Owned>) -> Self {
+        Self { owned, after: i64::MIN }
+    }
+
+    pub(crate) fn owned(&self) -> &[Owned] {
+        &self.owned
+    }
+
+    /// Not ours any more.
+    pub(crate) fn lost(&mut self, partitions: &[i16]) {
+        self.owned.retain(|owned| !partitions.contains(&owned.partition));
+    }
+
+    /// The next page: the rows that are stored already. `None` after the last one.
+    pub(crate) fn next(
+        &mut self,
+        store: &mut dyn Store,
+        js: &JetStream,
+        lookup: &mut Lookup,
+        expected: &mut Expected,
+    ) -> Result<Option<Vec<Sent>>, Halted> {
+        let partitions: Vec<_> = self.owned.iter().map(|owned| owned.partition).collect();
+        let rows = store.waiting(&partitions, self.after, PAGE).map_err(Halted::Database)?;
+        let Some(newest) = rows.last().map(|row| row.position) else { return Ok(None) };
+        let mut subjects: Vec<_> = rows.iter().map(|row| &*row.subject).collect();
+        subjects.sort_unstable();
+        subjects.dedup();
+        let mut sent = Vec::new();
+        for (subject, last) in subjects.iter().zip(lookup.last(js, &subjects, TIMEOUT)) {
+            let last = last.map_err(Halted::Stream)?;
+            expected.note(subject, last.sequence);
+            let Some(id) = last.id else { continue };
+            let is_last =
+                |row: &&crate::store::Waiting| row.subject == *subject && row.event_id == id;
+            let positions = rows.iter().filter(is_last).map(|row| row.position);
+            sent.extend(positions.map(|position| Sent { position, sequence: last.sequence }));
+        }
+        self.after = newest;
+        Ok(Some(sent))
+    }
+}

@@ -1,0 +1,589 @@
+//! The thread of a relay.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use jetlane::client::Backoff;
+use jetlane::jetstream::JetStream;
+
+use super::Settings;
+use super::courier::{Courier, Fate, Unsent};
+use super::leases::Watch;
+use super::lines::{Lines, Load};
+use super::lookup::{Last, Lookup};
+use super::recovery::{Halted, Recovery};
+use super::status::{Kind, Shared, Trouble};
+use crate::DatabaseError;
+use crate::database::Database;
+use crate::store::{Owned, Sent, Stop, Store, Wanted};
+use crate::table::Table;
+
+/// Rows that come one by one are gathered for so long.
+const GATHER: Duration = Duration::from_millis(2);
+/// How long streams have to say what is last on a subject.
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
+/// How many loads are looked up at once.
+const MOST_LOOKUPS: usize = 256;
+
+pub(crate) struct Worker<'a> {
+    name: String,
+    database: Database,
+    table: Table,
+    settings: Settings,
+    shared: &'a Shared,
+    store: Option<Box<dyn Store>>,
+    courier: Courier,
+    lookup: Lookup,
+    watch: Watch,
+    recovery: Option<Recovery>,
+    /// To be given back once nothing of them is on its way.
+    leaving: Vec<Owned>,
+    lines: Lines,
+    /// Loads that are stored, whose rows are to be taken out; with the sequence of the first row.
+    stored: Vec<(Load, u64)>,
+    /// Loads that may be stored, by when they are to be looked up.
+    doubtful: Resting,
+    /// Loads that are to be sent again, by when.
+    resting: Resting,
+    /// Why the last load was not stored that was to be.
+    reason: String,
+    next_connect: Instant,
+    failed_connects: u32,
+    next_beat: Instant,
+    /// Until then nobody can have taken over what is ours.
+    valid_until: Instant,
+    next_look: Instant,
+    is_closed: bool,
+}
+
+/// Loads by the time of what is to be done with them; the number keeps them apart and in order.
+#[derive(Default)]
+struct Resting {
+    loads: BTreeMap<(Instant, u64), Load>,
+    count: u64,
+}
+
+impl Resting {
+    fn add(&mut self, at: Instant, load: Load) {
+        self.count += 1;
+        self.loads.insert((at, self.count), load);
+    }
+
+    fn due(&mut self, now: Instant) -> Option<Load> {
+        let first = self.loads.first_entry()?;
+        (first.key().0 <= now).then(|| first.remove())
+    }
+
+    fn next(&self) -> Option<Instant> {
+        self.loads.first_key_value().map(|((at, _), _)| *at)
+    }
+
+    fn len(&self) -> usize {
+        self.loads.len()
+    }
+}
+
+impl<'a> Worker<'a> {
+    pub(crate) fn new(
+        name: String,
+        js: JetStream,
+        database: Database,
+        table: Table,
+        settings: Settings,
+        shared: &'a Shared,
+    ) -> Self {
+        let now = Instant::now();
+        Self {
+            watch: Watch::new(name.clone(), settings.lease_time),
+            courier: Courier::new(js, shared.bell.clone()),
+            name,
+            database,
+            table,
+            settings,
+            shared,
+            store: None,
+            lookup: Lookup::default(),
+            recovery: None,
+            leaving: Vec::new(),
+            lines: Lines::default(),
+            stored: Vec::new(),
+            doubtful: Resting::default(),
+            resting: Resting::default(),
+            reason: String::new(),
+            next_connect: now,
+            failed_connects: 0,
+            next_beat: now,
+            valid_until: now,
+            next_look: now,
+            is_closed: false,
+        }
+    }
+
+    /// Until it is stopped.
+    pub(crate) fn run(mut self) {
+        let mut last_turn = None;
+        loop {
+            self.keep_leases();
+            self.land();
+            self.resolve();
+            self.take_out();
+            self.give_back();
+            let is_ending = self.is_closed || self.shared.is_stopping();
+            if is_ending {
+                let now = Instant::now();
+                let last = *last_turn.get_or_insert(now + self.settings.lease_time);
+                if self.is_done() || now >= last {
+                    break;
+                }
+            } else {
+                self.recover();
+                self.look();
+                self.send();
+            }
+            self.tell();
+            let rung = self.shared.bell.wait(self.next_turn());
+            if rung.to_look {
+                self.next_look = self.next_look.min(Instant::now());
+            }
+        }
+        self.leave();
+        self.tell();
+    }
+
+    /// Whether all that was sent is settled, as far as it can be: what is doubtful is the next owner's to look up.
+    fn is_done(&self) -> bool {
+        self.courier.on_their_way() == 0 && self.stored.is_empty()
+    }
+
+    fn next_turn(&self) -> Instant {
+        let has_room = self.has_room();
+        let is_down = self.store.is_none();
+        [
+            Some(self.next_beat),
+            self.doubtful.next(),
+            self.resting.next(),
+            has_room.then_some(self.next_look),
+            self.recovery.as_ref().map(|_| self.next_look),
+            is_down.then_some(self.next_connect),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+        .unwrap_or(self.next_beat)
+    }
+
+    // The database.
+
+    /// Asks the database, if there is a connection or can be one now.
+    fn ask<T>(
+        &mut self,
+        ask: impl FnOnce(&mut dyn Store) -> Result<T, DatabaseError>,
+    ) -> Option<T> {
+        let answer = self.connected().map(ask)?;
+        match answer {
+            Ok(answer) => Some(answer),
+            Err(error) => {
+                self.store = None;
+                self.database_failed(&error);
+                None
+            }
+        }
+    }
+
+    fn connected(&mut self) -> Option<&mut dyn Store> {
+        if self.store.is_none() && Instant::now() >= self.next_connect {
+            match self.database.connect(&self.table) {
+                Ok(store) => self.store = Some(store),
+                Err(error) => self.database_failed(&error),
+            }
+        }
+        self.store.as_deref_mut().map(|store| store as &mut dyn Store)
+    }
+
+    fn database_failed(&mut self, error: &DatabaseError) {
+        self.failed_connects = self.failed_connects.saturating_add(1);
+        self.next_connect = Instant::now() + pause(self.failed_connects);
+        self.shared.trouble(Kind::Database, Some(Trouble::Database(error.to_string())));
+    }
+
+    // Leases.
+
+    fn keep_leases(&mut self) {
+        let now = Instant::now();
+        if now >= self.next_beat {
+            self.beat(now);
+        }
+        if Instant::now() >= self.valid_until && self.watch.owned().next().is_some() {
+            let all: Vec<_> = self.watch.owned().map(|owned| owned.partition).collect();
+            self.lose(&all);
+        }
+    }
+
+    fn beat(&mut self, now: Instant) {
+        let name = self.name.clone();
+        let trouble = self.shared.status().troubles.first().map(Trouble::to_string);
+        let Some(leases) = self.ask(|store| store.beat(&name, trouble.as_deref())) else {
+            self.next_beat = self.next_connect.max(now + Duration::from_millis(1));
+            return;
+        };
+        self.failed_connects = 0;
+        self.shared.trouble(Kind::Database, None);
+        // A tenth of it is for clocks that do not run alike.
+        self.valid_until = now + self.settings.lease_time * 9 / 10;
+        self.next_beat = now + self.settings.lease_time / 4;
+        let plan = self.watch.look(now, &leases);
+        self.lose(&plan.lost);
+        self.leaving = plan.give;
+        if !plan.gone.is_empty() {
+            self.ask(|store| store.forget(&plan.gone));
+        }
+        let is_ending = self.is_closed || self.shared.is_stopping();
+        if plan.take.is_empty() || self.recovery.is_some() || is_ending {
+            return;
+        }
+        if let Some(taken) = self.ask(|store| store.take(&name, &plan.take)) {
+            self.watch.took(&taken);
+            self.recovery = (!taken.is_empty()).then(|| Recovery::of(taken));
+        }
+    }
+
+    /// Somebody else has these partitions, or may have. What is on its way goes on, and does no harm.
+    fn lose(&mut self, partitions: &[i16]) {
+        if partitions.is_empty() {
+            return;
+        }
+        self.watch.dropped(partitions);
+        self.lines.forget_partitions(partitions);
+        let is_lost = |load: &Load| load.rows.iter().any(|row| partitions.contains(&row.partition));
+        for resting in [&mut self.doubtful, &mut self.resting] {
+            resting.loads.retain(|_, load| !is_lost(load));
+        }
+        if let Some(recovery) = &mut self.recovery {
+            recovery.lost(partitions);
+        }
+    }
+
+    /// Gives partitions that others want back as soon as nothing of them is on its way.
+    fn give_back(&mut self) {
+        if self.leaving.is_empty() {
+            return;
+        }
+        // What is not on its way can as well be published by the next owner, who looks up what is doubtful.
+        let leaving: Vec<_> = self.leaving.iter().map(|owned| owned.partition).collect();
+        let leaves = |load: &Load| load.rows.iter().any(|row| leaving.contains(&row.partition));
+        for resting in [&mut self.doubtful, &mut self.resting] {
+            for (_, load) in resting.loads.iter().filter(|(_, load)| leaves(load)) {
+                self.lines.again(load);
+            }
+            resting.loads.retain(|_, load| !leaves(load));
+        }
+        let mut free = self.leaving.clone();
+        free.retain(|owned| !self.lines.is_busy(owned.partition));
+        if free.is_empty() {
+            return;
+        }
+        let name = self.name.clone();
+        if self.ask(|store| store.release(&name, &free)).is_some() {
+            self.leaving.retain(|owned| !free.contains(owned));
+            let partitions: Vec<_> = free.iter().map(|owned| owned.partition).collect();
+            self.lose(&partitions);
+        }
+    }
+
+    fn leave(&mut self) {
+        let (name, owned): (_, Vec<_>) = (self.name.clone(), self.watch.owned().collect());
+        self.ask(|store| {
+            store.release(&name, &owned)?;
+            let relays = store.beat(&name, None)?.relays;
+            let us: Vec<_> = relays.into_iter().filter(|relay| relay.relay == name).collect();
+            store.forget(&us)
+        });
+        let partitions: Vec<_> = owned.iter().map(|owned| owned.partition).collect();
+        self.watch.dropped(&partitions);
+    }
+
+    fn recover(&mut self) {
+        let Some(mut recovery) = self.recovery.take() else { return };
+        let now = Instant::now();
+        if now < self.next_look {
+            self.recovery = Some(recovery);
+            return;
+        }
+        let js = self.courier.jetstream().clone();
+        let (Some(store), keep) = (&mut self.store, self.settings.keep) else {
+            self.recovery = Some(recovery);
+            return;
+        };
+        let page = recovery.next(&mut **store, &js, &mut self.lookup, &mut self.courier.expected);
+        let page = match page {
+            Ok(Some(sent)) => {
+                store.sent(&sent, keep).map(|()| sent.len()).map_err(Halted::Database)
+            }
+            Ok(None) => return self.look_now(),
+            Err(halted) => Err(halted),
+        };
+        self.recovery = Some(recovery);
+        match page {
+            Ok(found) => self.shared.change(|status| {
+                status.found += found as u64;
+                status.published += found as u64;
+            }),
+            Err(Halted::Database(error)) => {
+                self.store = None;
+                self.database_failed(&error);
+            }
+            Err(Halted::Stream(error)) => {
+                self.reason = error.to_string();
+                self.next_look = now + pause(1);
+            }
+        }
+    }
+
+    fn look_now(&mut self) {
+        self.next_look = Instant::now();
+    }
+
+    // Rows.
+
+    fn has_room(&self) -> bool {
+        // Few large reads cost less than many small ones.
+        self.lines.len() <= self.settings.most as usize / 2
+    }
+
+    /// Reads rows that were added.
+    fn look(&mut self) {
+        let now = Instant::now();
+        if now < self.next_look || !self.has_room() || now >= self.valid_until {
+            return;
+        }
+        let recovering = self.recovery.as_ref().map_or(&[][..], Recovery::owned);
+        let is_ready = |owned: &Owned| !recovering.contains(owned) && !self.leaving.contains(owned);
+        let partitions: Vec<_> =
+            self.watch.owned().filter(is_ready).map(|owned| owned.partition).collect();
+        if partitions.is_empty() {
+            self.next_look = now + self.settings.poll;
+            return;
+        }
+        let held = self.lines.positions();
+        let most = self.settings.most.saturating_sub(u32::try_from(held.len()).unwrap_or(u32::MAX));
+        let wanted = Wanted { partitions: &partitions, held: &held, most };
+        let Some(rows) = self.ask(|store| store.read(&wanted)) else {
+            self.next_look = self.next_connect;
+            return;
+        };
+        // Where there was something there may be more.
+        self.next_look = now + if rows.is_empty() { self.settings.poll } else { GATHER };
+        rows.into_iter().for_each(|row| self.lines.add(row));
+    }
+
+    fn send(&mut self) {
+        let now = Instant::now();
+        while let Some(load) = self.resting.due(now) {
+            if !self.send_load(load, now) {
+                return;
+            }
+        }
+        if now >= self.valid_until {
+            return;
+        }
+        let leaving: Vec<_> = self.leaving.iter().map(|owned| owned.partition).collect();
+        while let Some(load) = self.lines.next(|partition| !leaving.contains(&partition)) {
+            if !self.send_load(load, now) {
+                return;
+            }
+        }
+    }
+
+    /// Whether more can be sent.
+    fn send_load(&mut self, load: Load, now: Instant) -> bool {
+        match self.courier.send(load) {
+            Ok(()) => true,
+            Err((load, Unsent::Fate(fate))) => {
+                self.conclude(load, fate, now);
+                true
+            }
+            Err((load, Unsent::NoRoom)) => {
+                self.resting.add(now + GATHER, load);
+                false
+            }
+            Err((_, Unsent::Closed)) => {
+                self.is_closed = true;
+                self.shared.trouble(Kind::Closed, Some(Trouble::Closed));
+                false
+            }
+        }
+    }
+
+    // Outcomes.
+
+    fn land(&mut self) {
+        let now = Instant::now();
+        for (load, fate) in self.courier.land() {
+            self.conclude(load, fate, now);
+        }
+    }
+
+    fn conclude(&mut self, mut load: Load, fate: Fate, now: Instant) {
+        match fate {
+            Fate::Stored { first } => self.stored.push((load, first)),
+            Fate::Doubtful { why } => {
+                // What is last is known at once, unless it was looked up in vain.
+                let rest = if load.attempts == 0 { Duration::ZERO } else { pause(load.attempts) };
+                self.reason = why;
+                load.attempts += 1;
+                self.doubtful.add(now + rest, load);
+            }
+            Fate::NotNow { why } => {
+                self.reason = why;
+                load.attempts += 1;
+                self.resting.add(now + pause(load.attempts), load);
+            }
+            Fate::Refused { why } => self.refuse(load, &why, now),
+        }
+    }
+
+    /// Takes out the rows of what is stored, all at once; then the next ones of their keys may go.
+    fn take_out(&mut self) {
+        if self.stored.is_empty() {
+            return;
+        }
+        let stored = self.stored.iter().flat_map(|(load, first)| load.rows.iter().zip(*first..));
+        let sent: Vec<_> =
+            stored.map(|(row, sequence)| Sent { position: row.position, sequence }).collect();
+        let keep = self.settings.keep;
+        if self.ask(|store| store.sent(&sent, keep)).is_none() {
+            return;
+        }
+        self.shared.change(|status| status.published += sent.len() as u64);
+        for (load, _) in self.stored.drain(..) {
+            self.lines.done(&load);
+        }
+    }
+
+    /// Stops the keys of an event that the stream will never take.
+    fn refuse(&mut self, load: Load, why: &str, now: Instant) {
+        let name = self.name.clone();
+        for row in &load.rows {
+            let Some(epoch) = self.watch.epoch(row.partition) else { continue };
+            let owned = Owned { partition: row.partition, epoch };
+            let (key, event_id) = (&*row.key, &*row.event_id);
+            let stop = Stop { owned, key, position: row.position, event_id, reason: why };
+            match self.ask(|store| store.stop(&name, &stop)) {
+                Some(true) => {
+                    self.shared.change(|status| status.stopped += 1);
+                    self.lines.forget_key(key);
+                }
+                Some(false) => self.lose(&[row.partition]),
+                // It is refused again then.
+                None => {
+                    self.resting.add(now + pause(1), load);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Finds out what became of loads that may be stored, and sends those again that are not.
+    fn resolve(&mut self) {
+        let now = Instant::now();
+        let mut loads = Vec::new();
+        while loads.len() < MOST_LOOKUPS
+            && let Some(load) = self.doubtful.due(now)
+        {
+            loads.push(load);
+        }
+        if loads.is_empty() {
+            return;
+        }
+        let mut again = Vec::new();
+        for (load, last) in self.look_up(loads) {
+            match last {
+                Err(why) => self.conclude(load, Fate::Doubtful { why }, now),
+                Ok(last) => match first_of(&load, &last) {
+                    Some(first) => {
+                        let count = load.rows.len() as u64;
+                        self.shared.change(|status| status.found += count);
+                        self.note_all(&load, &last);
+                        self.stored.push((load, first));
+                    }
+                    None => again.push((load, last)),
+                },
+            }
+        }
+        self.send_again(again, now);
+    }
+
+    /// What is last on the subject of each row of each load.
+    fn look_up(&mut self, loads: Vec<Load>) -> Vec<(Load, Result<Vec<Last>, String>)> {
+        let subjects: Vec<_> =
+            loads.iter().flat_map(|load| &load.rows).map(|row| &*row.subject).collect();
+        let js = self.courier.jetstream().clone();
+        let mut answers = self.lookup.last(&js, &subjects, LOOKUP_TIMEOUT).into_iter();
+        let of_load = |load: Load| {
+            let answers: Vec<_> = answers.by_ref().take(load.rows.len()).collect();
+            let last: Result<Vec<_>, _> = answers.into_iter().collect();
+            (load, last.map_err(|error| error.to_string()))
+        };
+        loads.into_iter().map(of_load).collect()
+    }
+
+    fn note_all(&mut self, load: &Load, last: &[Last]) {
+        for (row, last) in load.rows.iter().zip(last) {
+            self.courier.expected.note(&row.subject, last.sequence);
+        }
+    }
+
+    /// Sends what is not stored again, expecting what was found: but only if it is known to be still ours after that was found. Otherwise
+    /// the next owner may have stored it, and another event of the same subject behind it.
+    fn send_again(&mut self, loads: Vec<(Load, Vec<Last>)>, now: Instant) {
+        if loads.is_empty() {
+            return;
+        }
+        let owned: Vec<_> = self.watch.owned().collect();
+        let name = self.name.clone();
+        let Some(ours) = self.ask(|store| store.still_owned(&name, &owned)) else {
+            for (load, _) in loads {
+                self.doubtful.add(now + pause(load.attempts), load);
+            }
+            return;
+        };
+        let is_ours = |partition| ours.iter().any(|owned| owned.partition == partition);
+        for (load, last) in loads {
+            if load.rows.iter().all(|row| is_ours(row.partition)) {
+                self.shared.change(|status| status.retried += 1);
+                self.note_all(&load, &last);
+                self.resting.add(now, load);
+            }
+        }
+        let lost = owned.iter().filter(|owned| !ours.contains(owned));
+        let lost: Vec<_> = lost.map(|owned| owned.partition).collect();
+        self.lose(&lost);
+    }
+
+    fn tell(&self) {
+        let waiting = self.doubtful.len() + self.resting.len();
+        let is_halted = waiting > 0 || self.recovery.is_some() && !self.reason.is_empty();
+        let reason = self.reason.clone();
+        let trouble = is_halted.then_some(Trouble::Stream { waiting, reason });
+        self.shared.trouble(Kind::Stream, trouble);
+        self.shared.change(|status| {
+            status.partitions = self.watch.owned().count();
+            status.held = self.lines.len();
+            status.on_their_way = self.courier.on_their_way();
+        });
+    }
+}
+
+/// The sequence of the first row of a load, if one of its rows is what is last on its subject: then all are stored, one behind the other.
+fn first_of(load: &Load, last: &[Last]) -> Option<u64> {
+    let mut rows = load.rows.iter().zip(last).zip(0_u64..);
+    rows.find_map(|((row, last), at)| {
+        let is_it = last.id.as_deref() == Some(&*row.event_id);
+        is_it.then(|| last.sequence.saturating_sub(at))
+    })
+}
+
+/// How long something rests after so many failures.
+fn pause(failures: u32) -> Duration {
+    Backoff::default().delay(failures, u32::MAX).min(Duration::from_secs(5))
+}

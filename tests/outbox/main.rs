@@ -1,0 +1,4 @@
+//! The outbox and the inbox: on real databases, with real nats-servers.
+
+mod relay;
+mod service;
