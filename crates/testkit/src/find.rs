@@ -17,10 +17,12 @@ const PROBE_LIMIT: Duration = Duration::from_secs(20);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Source {
-    /// `NATS_SERVER` in the environment names it.
+    /// `NATS_SERVER` or `POSTGRES_BIN` in the environment names it.
     Environment,
     /// It was found on `PATH`.
     Path,
+    /// It was found where the system installs such programs, though not on `PATH`.
+    Installed,
     /// An earlier fetch left it in the cache.
     Cache,
     /// It has just been fetched.
@@ -66,7 +68,7 @@ pub enum FindError {
     },
 }
 
-/// What is wrong with a file that should be a nats-server.
+/// What is wrong with a file that should be a nats-server, or a program of PostgreSQL.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Unusable {
@@ -82,6 +84,21 @@ pub enum Unusable {
         /// What the program wrote when asked for its version.
         answer: String,
     },
+    /// It runs, but it is no program of PostgreSQL.
+    #[error("it is no such program of PostgreSQL: asked for its version it says {answer:?}")]
+    NotPostgres {
+        /// What the program wrote when asked for its version.
+        answer: String,
+    },
+    /// It is a PostgreSQL, but too old.
+    #[error("it is too old: asked for its version it says {answer:?}")]
+    TooOld {
+        /// What the program wrote when asked for its version.
+        answer: String,
+    },
+    /// Root has another user run the program, and that user cannot reach it.
+    #[error("root has it run by another user, who may not enter its folder")]
+    ClosedFolder,
     /// It is a nats-server, but not of the version that was fetched.
     #[error("it is version {found} and not {VERSION}")]
     OtherVersion {

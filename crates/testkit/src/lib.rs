@@ -18,6 +18,8 @@
 //! For what a server on loopback never does by itself there are, on Unix, a `Proxy` that spoils
 //! what goes through it, a `Scripted` server that says anything, and a raw `Publisher`. The feature
 //! `tls` makes certificates, and `auth` makes operators, users and their keys.
+//! On Unix the feature `postgres` starts PostgreSQL servers in the same way: a `Postgres` is found (`POSTGRES_BIN`, `PATH`,
+//! where Debian installs it, the cache) or fetched by `find_postgres`, lives in a temporary folder, and can be killed and restarted.
 //! On Linux the feature `faults` runs a `Program` that gets signals, whose system calls fail, and whose memory is searched.
 //!
 //! [`find_server`] decides which binary runs: `NATS_SERVER`, `PATH`, the cache, and at last a
@@ -38,6 +40,8 @@ mod log_file;
 mod monitor;
 mod pins;
 mod port;
+#[cfg(all(feature = "postgres", unix))]
+mod postgres;
 mod process;
 #[cfg(unix)]
 mod proxy;
@@ -64,6 +68,11 @@ pub use faults::{Call, Errno, Fault, Trace};
 pub use faults::{Ended, Program, occurrences};
 pub use fetch::FetchError;
 pub use find::{FindError, ServerBinary, Source, Unusable, find_server};
+#[cfg(all(feature = "postgres", unix))]
+pub use postgres::{
+    Fsync, Postgres, PostgresBinaries, PostgresBuilder, PostgresFindError, PostgresStartError,
+    find_postgres,
+};
 pub use process::StartError;
 #[cfg(unix)]
 pub use proxy::{Direction, End, Proxy};
