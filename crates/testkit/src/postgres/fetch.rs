@@ -63,12 +63,22 @@ impl Fetcher<'_> {
             self.cache,
             || self.cached(),
             |work| {
+                self.check_that_the_cache_is_open()?;
                 let unpacked = self.download(platform, work)?;
                 let kept = work.join("kept");
                 keep(&unpacked, &kept)?;
                 self.publish(work, &kept)
             },
         )
+    }
+
+    /// Before anything is downloaded in vain.
+    fn check_that_the_cache_is_open(&self) -> Result<(), FetchError> {
+        if self.run_as.may_enter(self.cache) {
+            return Ok(());
+        }
+        let denied = io::ErrorKind::PermissionDenied.into();
+        Err(FetchError::cache("let another user than root into", self.cache)(denied))
     }
 
     fn target(&self) -> PathBuf {

