@@ -45,8 +45,9 @@ impl Ending {
     fn script(self) -> &'static str {
         match self {
             Ending::AtOnce => r#"kill -9 "$pid""#,
-            // A paused server would not heed the signal. Should this `sleep` know whole seconds
-            // only, then there is no waiting and the last `kill` does it.
+            // A paused server would not heed the signal, and not every system wakes it when we die.
+            // Should this `sleep` know whole seconds only, then there is no waiting, and the last
+            // `kill` does it.
             #[cfg(feature = "postgres")]
             Ending::WithItsChildren => {
                 r#"

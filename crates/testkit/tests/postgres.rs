@@ -4,6 +4,7 @@
 mod sql;
 mod wire;
 
+use std::fs::File;
 use std::io::ErrorKind;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -14,11 +15,21 @@ use sql::Session;
 
 const LIMIT: Duration = Duration::from_secs(3);
 
-/// A query that never ends, in a process that never looks whether its server is still there.
-const FOR_EVER: &str = "do $$ begin loop end loop; end $$";
+/// A query that never ends, in a process that never looks whether its server is still there, and
+/// that has so much memory that even the kernel needs a moment to end it.
+const FOR_EVER: &str = "do $$ declare much text := repeat('x', 200000000);
+    begin raise notice 'it runs'; loop end loop; end $$";
 
 fn open(postgres: &Postgres) -> Session {
     Session::open(postgres.socket_folder())
+}
+
+/// A connection whose server process runs for ever.
+fn busy(postgres: &Postgres) -> Session {
+    let mut session = open(postgres);
+    session.send(FOR_EVER);
+    session.notice();
+    session
 }
 
 /// All processes of the server; each needs a while to show itself.
@@ -108,11 +119,14 @@ fn a_kill_takes_all_processes_and_a_restart_has_what_was_committed() {
         let mut session = open(&postgres);
         session.query(&format!("insert into kept values ({round})"));
         session.query("begin; insert into kept values (-1)");
-        let mut busy = open(&postgres);
-        busy.send(FOR_EVER);
+        let mut busy = busy(&postgres);
         let pids = pids(&postgres);
+        let log = File::open(postgres.socket_folder().join("server.log")).unwrap();
+        assert!(log.try_lock().is_err(), "the log tells whether a process is left");
 
         postgres.kill();
+        assert!(log.try_lock().is_ok(), "a process is left");
+        log.unlock().unwrap();
         assert_gone(&pids);
         assert_ne!(busy.rows().unwrap_err().kind(), ErrorKind::WouldBlock);
         let socket = postgres.socket_folder().join(".s.PGSQL.5432");
@@ -185,7 +199,10 @@ fn a_paused_server_can_be_restarted_and_dropped() {
     assert_gone(&pids_before);
     let pids_after = pids(&postgres);
     postgres.pause();
+    let start = Instant::now();
     drop(postgres);
+    // Force comes after ten seconds.
+    assert!(start.elapsed() < Duration::from_secs(8), "it took force");
     assert_gone(&pids_after);
 }
 
@@ -193,8 +210,7 @@ fn a_paused_server_can_be_restarted_and_dropped() {
 fn nothing_is_left_after_a_drop() {
     let check = |what: &str, before_drop: fn(&mut Postgres)| {
         let mut postgres = Postgres::start().unwrap();
-        let mut busy = open(&postgres);
-        busy.send(FOR_EVER);
+        let _busy = busy(&postgres);
         let pids = pids(&postgres);
         let memory = shared_memory(&postgres);
         let folder = postgres.socket_folder().to_owned();

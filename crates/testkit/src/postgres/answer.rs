@@ -96,6 +96,8 @@ mod tests {
         check(b"E\0\0\0\x13SFATAL\0C57P03\0", None);
         check(b"Z\0\0\0\x03", None);
         check(b"S\xff\xff\xff\xff", None);
+        let long = [b"N\0\x01\0\x05", &[0; 64 * 1024 + 1][..], b"Z\0\0\0\x05I"].concat();
+        check(&long, None);
         check(b"Z\0\0", None);
         check(b"", None);
     }

@@ -120,6 +120,9 @@ fn an_unusable_named_folder_is_an_error_that_says_why() {
     check("fails", &["initdb cannot be used", "bad luck"]);
     check("other", &["postgres cannot be used", "no such program of PostgreSQL", "other 1.2"]);
     check("old", &["too old", "12.22", "13 or later"]);
+    // From wherever the tests run, the root is a few steps up.
+    let relative = format!("{}{}", "../".repeat(64), machine.path("good").display());
+    assert!(named(Path::new(&relative), RunAs::Ourselves).unwrap().folder.is_absolute());
     // A bare name is a folder here too, and not looked up anywhere.
     let bare = named(Path::new("good"), RunAs::Ourselves).unwrap_err().to_string();
     assert!(bare.contains("POSTGRES_BIN names good, whose initdb"), "{bare}");

@@ -63,7 +63,8 @@ impl Folder {
 
     /// Absent before a server starts in the folder, and after it has ended by itself.
     pub(crate) fn pid_file(&self) -> Option<PidFile> {
-        PidFile::parse(&fs::read_to_string(self.data().join("postmaster.pid")).ok()?)
+        let text = fs::read_to_string(self.data().join("postmaster.pid")).ok()?;
+        Some(PidFile::parse(&text))
     }
 }
 

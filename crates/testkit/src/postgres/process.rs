@@ -44,9 +44,9 @@ impl Process {
         let log = folder.log();
         let open = || log.open().map_err(PostgresStartError::system("open", log.path()));
         let (theirs, ours) = (open()?, open()?);
-        theirs
-            .try_lock()
-            .map_err(|error| PostgresStartError::system("lock", log.path())(error.into()))?;
+        // No process of an earlier run has it: none is left. A program that such a process ran may,
+        // and then a kill waits longer than it needs to, which is no reason not to start.
+        let _ = wait::until(SIGNAL_LIMIT, || theirs.try_lock().ok());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(theirs);
         guard::out_of_the_terminals_reach(&mut command);
         let program = Path::new(command.get_program()).to_owned();
@@ -65,10 +65,8 @@ impl Process {
         mark: usize,
         serves: impl Fn() -> bool,
     ) -> Result<(), PostgresStartError> {
-        let pid = self.id();
         // Before that connecting is in vain, and the server would log each time that it was.
-        let says_so =
-            || folder.pid_file().is_some_and(|file| file.pid == pid && file.accepts_connections);
+        let says_so = || folder.pid_file().is_some_and(|file| file.accepts_connections);
         let log = || tools::tail(&folder.log().since(mark));
         let ready = wait::until(READY_LIMIT, || match self.child.try_wait() {
             Ok(None) => (says_so() && serves()).then_some(Ok(())),

@@ -36,6 +36,7 @@ mod tests {
         };
         check("/tmp/jetlane-pg-aB3", "%2Ftmp%2Fjetlane-pg-aB3");
         check("/tmp/a b:c@d%e?f#g", "%2Ftmp%2Fa%20b%3Ac%40d%25e%3Ff%23g");
+        check("/tmp/a\tb", "%2Ftmp%2Fa%09b");
         check("/tmp/.x_y~z/ü", "%2Ftmp%2F.x_y~z%2F%C3%BC");
     }
 }

@@ -48,6 +48,11 @@ impl Session {
         }
     }
 
+    /// Reads up to the first notice.
+    pub(crate) fn notice(&mut self) {
+        while self.message().unwrap().0 != b'N' {}
+    }
+
     pub(crate) fn set_answer_limit(&self, limit: Duration) {
         self.0.set_read_timeout(Some(limit)).unwrap();
     }
