@@ -18,12 +18,15 @@
 //! For what a server on loopback never does by itself there are, on Unix, a `Proxy` that spoils
 //! what goes through it, a `Scripted` server that says anything, and a raw `Publisher`. The feature
 //! `tls` makes certificates, and `auth` makes operators, users and their keys.
-//! On Unix the feature `postgres` starts PostgreSQL servers in the same way: a `Postgres` is found (`POSTGRES_BIN`, `PATH`,
-//! where Debian installs it, the cache) or fetched by `find_postgres`, lives in a temporary folder, and can be killed and restarted.
 //! On Linux the feature `faults` runs a `Program` that gets signals, whose system calls fail, and whose memory is searched.
 //!
 //! [`find_server`] decides which binary runs: `NATS_SERVER`, `PATH`, the cache, and at last a
 //! checked download.
+//!
+//! On Unix the feature `postgres` has the like for PostgreSQL: a `Postgres` with a temporary folder
+//! and a Unix socket of its own, killed and restarted at will, also when root runs the tests. No
+//! driver comes with it: `Postgres::url` is for any. `find_postgres` looks at `POSTGRES_BIN`,
+//! `PATH`, the folders where Debian installs, the cache, and at last it fetches.
 
 mod archive;
 #[cfg(feature = "auth")]
