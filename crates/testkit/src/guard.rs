@@ -7,42 +7,101 @@ use std::io;
 use std::path::Path;
 
 #[cfg(unix)]
-use std::process::{Child, Command, Stdio};
+use std::io::Write as _;
+#[cfg(unix)]
+use std::process::{Child, ChildStdin, Command, Stdio};
 
-/// Dropping it dismisses the guard without any effect on the server.
+/// How a guard ends the process it watches over.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Ending {
+    /// By `SIGKILL`.
+    AtOnce,
+    /// By `SIGQUIT`, on which PostgreSQL ends its children and gives its shared memory back. It
+    /// allows its children five seconds, so `SIGKILL` follows after ten.
+    #[cfg(all(feature = "postgres", unix))]
+    WithItsChildren,
+}
+
+/// Dropping it dismisses the guard without any effect on the server or its folder.
 #[derive(Debug)]
 pub(crate) struct Guard {
     #[cfg(unix)]
     shell: Child,
+    #[cfg(unix)]
+    pipe: Option<ChildStdin>,
 }
 
-/// `read` is a part of the shell, so the guard is one process. The second `rm` is for a server that
-/// was still writing into its folder in its last moment.
+/// The last line that was read is the pid. `read` is a part of the shell, so the guard is one
+/// process. The second `rm` is for a server that was still writing into its folder in its last
+/// moment.
 #[cfg(unix)]
-const SCRIPT: &str = r#"read -r _; kill -9 "$1"; rm -rf "$2" || { sleep 1; rm -rf "$2"; }"#;
+const SCRIPT: &str = r#"
+    pid=; while read -r line; do pid=$line; done
+    if [ -n "$pid" ]; then ENDING; fi
+    rm -rf "$1" || { sleep 1; rm -rf "$1"; }"#;
+
+#[cfg(unix)]
+impl Ending {
+    fn script(self) -> &'static str {
+        match self {
+            Ending::AtOnce => r#"kill -9 "$pid""#,
+            // A paused server would not heed the signal, and not every system wakes it when we die.
+            // Should this `sleep` know whole seconds only, then there is no waiting, and the last
+            // `kill` does it.
+            #[cfg(feature = "postgres")]
+            Ending::WithItsChildren => {
+                r#"
+                kill -CONT "$pid"; kill -QUIT "$pid"; tenths=0
+                while [ $tenths -lt 100 ] && kill -0 "$pid" && sleep 0.1; do
+                    tenths=$((tenths + 1))
+                done
+                kill -9 "$pid""#
+            }
+        }
+    }
+}
 
 #[cfg(unix)]
 impl Guard {
-    /// Watches over the server `pid`, which lives in `folder`.
-    pub(crate) fn watch(pid: u32, folder: &Path) -> io::Result<Guard> {
+    /// Watches over `folder`, and over no process yet.
+    pub(crate) fn over(folder: &Path, ending: Ending) -> io::Result<Guard> {
         let mut command = Command::new("sh");
-        command.args(["-c", SCRIPT, "jetlane-guard"]).arg(pid.to_string()).arg(folder);
+        command.args(["-c", &SCRIPT.replace("ENDING", ending.script()), "jetlane-guard"]);
         // Nothing of ours may stay open in the guard: whoever reads our output waits for its last
         // writer.
-        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.arg(folder).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
         out_of_the_terminals_reach(&mut command);
-        Ok(Guard { shell: command.spawn()? })
+        let mut shell = command.spawn()?;
+        Ok(Guard { pipe: shell.stdin.take(), shell })
+    }
+
+    /// Watches over the process `pid` from now on.
+    pub(crate) fn take_on(&self, pid: u32) -> io::Result<()> {
+        self.tell(&pid.to_string())
+    }
+
+    /// Watches over no process from now on. To be called before it is reaped, as its pid may then
+    /// belong to somebody else.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn let_go(&self) {
+        // A guard that is gone cannot do harm.
+        let _ = self.tell("");
+    }
+
+    fn tell(&self, word: &str) -> io::Result<()> {
+        // In one write, so that no half of a pid is ever in the pipe.
+        self.pipe.as_ref().map_or(Ok(()), |mut pipe| pipe.write_all(format!("{word}\n").as_bytes()))
     }
 }
 
 #[cfg(unix)]
 impl Drop for Guard {
     fn drop(&mut self) {
-        // The pipe must stay open until the shell is dead, or the guard would act. `wait` closes it
-        // afterwards. A guard that is gone already needs no dismissal, so errors mean
-        // nothing here.
+        // The pipe must stay open until the shell is dead, or the guard would act. A guard that is
+        // gone already needs no dismissal, so errors mean nothing here.
         let _ = self.shell.kill();
         let _ = self.shell.wait();
+        self.pipe = None;
     }
 }
 
@@ -56,8 +115,12 @@ pub(crate) fn out_of_the_terminals_reach(command: &mut Command) {
 
 #[cfg(not(unix))]
 impl Guard {
-    pub(crate) fn watch(_: u32, _: &Path) -> io::Result<Guard> {
+    pub(crate) fn over(_: &Path, _: Ending) -> io::Result<Guard> {
         Ok(Guard {})
+    }
+
+    pub(crate) fn take_on(&self, _: u32) -> io::Result<()> {
+        Ok(())
     }
 }
 

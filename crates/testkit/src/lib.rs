@@ -22,10 +22,16 @@
 //!
 //! [`find_server`] decides which binary runs: `NATS_SERVER`, `PATH`, the cache, and at last a
 //! checked download.
+//!
+//! On Unix the feature `postgres` has the like for PostgreSQL: a `Postgres` with a temporary folder
+//! and a Unix socket of its own, killed and restarted at will, also when root runs the tests. No
+//! driver comes with it: `Postgres::url` is for any. `find_postgres` looks at `POSTGRES_BIN`,
+//! `PATH`, the folders where Debian installs, the cache, and at last it fetches.
 
 mod archive;
 #[cfg(feature = "auth")]
 mod auth;
+mod cache;
 mod cluster;
 #[cfg(all(feature = "faults", target_os = "linux"))]
 mod faults;
@@ -33,8 +39,12 @@ mod fetch;
 mod find;
 mod folder;
 mod guard;
+mod log_file;
 mod monitor;
+mod pins;
 mod port;
+#[cfg(all(feature = "postgres", unix))]
+mod postgres;
 mod process;
 #[cfg(unix)]
 mod proxy;
@@ -44,6 +54,8 @@ mod raw;
 mod scripted;
 mod server;
 mod sha;
+#[cfg(unix)]
+mod signals;
 #[cfg(feature = "tls")]
 mod tls;
 mod tools;
@@ -59,6 +71,11 @@ pub use faults::{Call, Errno, Fault, Trace};
 pub use faults::{Ended, Program, occurrences};
 pub use fetch::FetchError;
 pub use find::{FindError, ServerBinary, Source, Unusable, find_server};
+#[cfg(all(feature = "postgres", unix))]
+pub use postgres::{
+    Fsync, Postgres, PostgresBinaries, PostgresBuilder, PostgresFindError, PostgresStartError,
+    find_postgres,
+};
 pub use process::StartError;
 #[cfg(unix)]
 pub use proxy::{Direction, End, Proxy};

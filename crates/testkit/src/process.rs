@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use crate::find::FindError;
 use crate::folder::Folder;
-use crate::guard::{self, Guard};
+use crate::guard::{self, Ending, Guard};
+#[cfg(unix)]
+use crate::signals::{self, Signal};
 use crate::{tools, wait};
 
 const READY_LIMIT: Duration = Duration::from_secs(10);
@@ -92,7 +94,7 @@ impl Process {
         options: &[OsString],
     ) -> Result<(Process, u16), StartError> {
         folder.clear_ports().map_err(StartError::system("clear", &folder.ports()))?;
-        let mark = folder.log().len();
+        let mark = folder.log().text().len();
         let mut process = Process::spawn(binary, folder, options)?;
         let port = process.wait_until_ready(folder, mark)?;
         Ok((process, port))
@@ -108,7 +110,8 @@ impl Process {
     }
 
     fn spawn(binary: &Path, folder: &Folder, options: &[OsString]) -> Result<Process, StartError> {
-        let log = folder.open_log().map_err(StartError::system("open", &folder.log_file()))?;
+        let log = folder.log();
+        let log = log.open().map_err(StartError::system("open", log.path()))?;
         let mut command = Command::new(binary);
         command.args(options).stdin(Stdio::null()).stdout(Stdio::null());
         // Complaints about the config and panics of the server go to stderr and not to its log.
@@ -116,14 +119,15 @@ impl Process {
         guard::out_of_the_terminals_reach(&mut command);
         let child = command.spawn().map_err(StartError::system("run", binary))?;
         let mut process = Process { child, guard: None };
-        let guard = Guard::watch(process.id(), folder.path())
+        let guard = Guard::over(folder.path(), Ending::AtOnce)
+            .and_then(|guard| guard.take_on(process.id()).map(|()| guard))
             .map_err(StartError::system("run", Path::new("sh")))?;
         process.guard = Some(guard);
         Ok(process)
     }
 
     fn wait_until_ready(&mut self, folder: &Folder, mark: usize) -> Result<u16, StartError> {
-        let log = || tools::tail(&folder.log_since(mark));
+        let log = || tools::tail(&folder.log().since(mark));
         let ended = wait::until(READY_LIMIT, || match self.child.try_wait() {
             Ok(None) => folder.port("nats").filter(|port| greets(*port, folder, mark)).map(Ok),
             Ok(Some(status)) => Some(Err(StartError::Exited { status, log: log() })),
@@ -158,43 +162,30 @@ fn greets(port: u16, folder: &Folder, mark: usize) -> bool {
     match read {
         Ok(()) => greeting == *b"INFO ",
         // It greets nobody in plain text; its log is all we have then.
-        Err(_) => folder.log_since(mark).contains("Server is ready"),
+        Err(_) => folder.log().since(mark).contains("Server is ready"),
     }
 }
 
-/// Signals to a running server.
 #[cfg(unix)]
 impl Process {
     /// Returns when the server has stopped indeed (or has ended), not only when the signal is sent.
     pub(crate) fn pause(&self) {
-        use rustix::process::{Signal, WaitId, WaitIdOptions, waitid};
-        self.signal(Signal::STOP);
-        // NOWAIT leaves the end of the server, should it be that, for `Drop` to reap.
-        let news = WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
-        let pid = rustix::process::Pid::from_child(&self.child);
-        // Without news there is no such child, and then there is nothing to wait for.
-        while matches!(waitid(WaitId::Pid(pid), news), Err(rustix::io::Errno::INTR)) {}
+        signals::stop(&self.child);
     }
 
     pub(crate) fn resume(&self) {
-        self.signal(rustix::process::Signal::CONT);
+        signals::send(&self.child, Signal::CONT);
     }
 
     pub(crate) fn hang_up(&self) {
-        self.signal(rustix::process::Signal::HUP);
+        signals::send(&self.child, Signal::HUP);
     }
 
     pub(crate) fn enter_lame_duck_mode(&self) {
-        self.signal(rustix::process::Signal::USR2);
+        signals::send(&self.child, Signal::USR2);
     }
 
     pub(crate) fn terminate(&self) {
-        self.signal(rustix::process::Signal::TERM);
-    }
-
-    fn signal(&self, signal: rustix::process::Signal) {
-        // It fails only for a server that has ended, and the caller sees that by other means.
-        let _ =
-            rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), signal);
+        signals::send(&self.child, Signal::TERM);
     }
 }

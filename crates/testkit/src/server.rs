@@ -164,7 +164,7 @@ impl Server {
     /// What the server has logged so far, over all its runs.
     #[must_use]
     pub fn log(&self) -> String {
-        self.folder.log()
+        self.folder.log().text()
     }
 
     pub(crate) fn is_running(&self) -> bool {
@@ -188,7 +188,7 @@ impl Server {
         let mut options: Vec<OsString> = vec!["--addr".into(), "127.0.0.1".into()];
         options.extend(["--port".into(), port.into()]);
         options.extend(["--config".into(), self.folder.config().into()]);
-        options.extend(["--log".into(), self.folder.log_file().into()]);
+        options.extend(["--log".into(), self.folder.log().path().into()]);
         options.extend(["--ports_file_dir".into(), self.folder.ports().into()]);
         if let JetStream::On = self.jetstream {
             options.extend(["-js".into(), "--store_dir".into(), self.folder.store().into()]);
@@ -242,7 +242,7 @@ impl Server {
         let process = self.process.as_ref().ok_or(ErrorKind::NotConnected)?;
         let mark = self.log().len();
         process.enter_lame_duck_mode();
-        let entered = || self.folder.log_since(mark).contains("Entering lame duck mode");
+        let entered = || self.folder.log().since(mark).contains("Entering lame duck mode");
         // It says so a moment before it stops listening.
         let refuses = || TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_err();
         crate::wait::until(ANSWER_LIMIT, || (entered() && refuses()).then_some(()))
@@ -265,7 +265,7 @@ impl Server {
         self.write_config(config).map_err(ReloadError::Write)?;
         process.hang_up();
         let no_answer = || ReloadError::NoAnswer { limit_s: ANSWER_LIMIT.as_secs() };
-        crate::wait::until(ANSWER_LIMIT, || reload_result(&self.folder.log_since(mark)))
+        crate::wait::until(ANSWER_LIMIT, || reload_result(&self.folder.log().since(mark)))
             .unwrap_or_else(|| Err(no_answer()))
     }
 }

