@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use jetlane::{Bytes, Envelope, EventBus, Strategy};
+use jetlane::jetstream::Get;
+use jetlane::{Bytes, Envelope, EventBus, Strategy, Topic};
 use jetlane_outbox::{Database, Outbox, Relay, RelayBuilder, Table, schema};
 use jetlane_testkit::Server;
 use rusqlite::Connection;
@@ -12,7 +13,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A service on SQLite.
 pub(crate) struct Service {
-    pub(crate) _server: Server,
+    pub(crate) server: Server,
     pub(crate) bus: EventBus,
     pub(crate) outbox: Outbox,
     folder: tempfile::TempDir,
@@ -21,11 +22,22 @@ pub(crate) struct Service {
 impl Service {
     /// With a stream for `order.>`.
     pub(crate) fn start() -> Self {
-        let server = Server::start().unwrap();
-        let bus = EventBus::connect(&server.url()).unwrap();
-        bus.topic("order.>").ensure(Strategy::CreateOnly).unwrap();
+        Self::with_stream(|topic| topic)
+    }
+
+    /// With a stream for `order.>` that is as this says.
+    pub(crate) fn with_stream(set_up: impl FnOnce(Topic<'_>) -> Topic<'_>) -> Self {
+        let connect = |url: &str| EventBus::connect(url).unwrap();
+        let service = Self::on(Server::start().unwrap(), connect);
+        set_up(service.bus.topic("order.>")).ensure(Strategy::CreateOnly).unwrap();
+        service
+    }
+
+    /// On this server, without a stream.
+    pub(crate) fn on(server: Server, connect: impl FnOnce(&str) -> EventBus) -> Self {
+        let bus = connect(&server.url());
         let folder = tempfile::tempdir().unwrap();
-        let service = Self { _server: server, bus, outbox: Outbox::new(), folder };
+        let service = Self { server, bus, outbox: Outbox::new(), folder };
         let connection = service.connect();
         connection.pragma_update(None, "journal_mode", "WAL").unwrap();
         connection.execute_batch(&schema::sqlite(&Table::default())).unwrap();
@@ -54,9 +66,16 @@ impl Service {
 
     /// Adds an event of each of these keys, in one transaction.
     pub(crate) fn add(&self, keys: &[&str]) {
+        let events: Vec<_> = keys.iter().map(|key| event(key)).collect();
+        self.add_events(&events);
+    }
+
+    /// Adds events in one transaction.
+    pub(crate) fn add_events(&self, events: &[(&'static str, Envelope)]) {
         let mut connection = self.connect();
         let transaction = connection.transaction().unwrap();
-        self.outbox.add_all(&transaction, keys.iter().map(|key| event(key))).unwrap();
+        let events = events.iter().map(|(topic, event)| (*topic, event));
+        self.outbox.add_all(&transaction, events).unwrap();
         transaction.commit().unwrap();
     }
 
@@ -71,14 +90,17 @@ impl Service {
         let js = self.bus.jetstream();
         let stream = js.all_stream_names("order.x").next().unwrap().unwrap();
         let info = js.stream_info(&stream).wait().unwrap();
-        let messages = (1..=info.state.last_seq).map(|sequence| {
-            let got = js.get_message(&stream, jetlane::jetstream::Get::Sequence(sequence)).wait();
+        let messages = (1..=info.state.last_seq).filter_map(|sequence| {
+            let got = js.get_message(&stream, Get::Sequence(sequence)).wait();
             let message = got.unwrap();
+            if !message.subject.starts_with("order.changed.") {
+                return None;
+            }
             let header = |name| {
                 let value = message.headers().unwrap().get(name).unwrap().to_vec();
                 String::from_utf8(value).unwrap()
             };
-            (header("X-Aggregate-ID"), header("X-Event-ID"))
+            Some((header("X-Aggregate-ID"), header("X-Event-ID")))
         });
         messages.collect()
     }

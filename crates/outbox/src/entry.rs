@@ -99,4 +99,9 @@ impl Entry {
             unit: None,
         })
     }
+
+    /// The subject that it is published to.
+    pub fn subject(&self) -> &str {
+        &self.subject
+    }
 }

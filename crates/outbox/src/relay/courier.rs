@@ -100,7 +100,10 @@ impl Courier {
         self.flight.land(&mut self.landed);
         let mut landed = Vec::with_capacity(self.landed.len());
         for (load, landing) in self.landed.drain(..) {
-            let fate = landing.fate();
+            let mut fate = landing.fate();
+            if let Fate::Doubtful { why } = &mut fate {
+                add_what_was_said(why, self.js.client().last_error(), &load);
+            }
             if let Fate::Stored { first } = fate {
                 for (row, sequence) in load.rows.iter().zip(first..) {
                     self.expected.note(&row.subject, sequence);
@@ -147,6 +150,14 @@ impl Landing {
             }
             Self::Unit(Err(error)) => Fate::Refused { why: error.to_string() },
         }
+    }
+}
+
+/// A server answers what it does not permit by an error that belongs to no publish, and no ack comes.
+fn add_what_was_said(why: &mut String, said: Option<String>, load: &Load) {
+    if let Some(said) = said.filter(|said| load.rows.iter().any(|row| said.contains(&row.subject)))
+    {
+        why.push_str(&format!(" ({said})"));
     }
 }
 

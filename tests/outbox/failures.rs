@@ -1,0 +1,351 @@
+//! What goes wrong around a relay: nothing is lost, nothing is stored twice, others go on, and it says what holds it up.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use jetlane::jetstream::{Discard, PublishHeaders, Purge, StreamConfig};
+use jetlane::{Envelope, EventBus, Strategy};
+use jetlane_outbox::{Database, Entry, Keep, Relay, Trouble, Upkeep};
+use jetlane_tests::eventually;
+
+use crate::service::{PATIENCE, Service, event};
+
+/// Shorter than anything that a relay waits for.
+const SHORT_WINDOW: Duration = Duration::from_millis(100);
+
+fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    eventually(what, || is_so().then_some(()));
+}
+
+/// Stores an event as a relay does which then dies.
+fn publish_as_a_relay_does(service: &Service, topic: &str, event: &Envelope) {
+    let entry = Entry::new(topic, event).unwrap();
+    let js = service.bus.jetstream();
+    let headers = event.headers().unwrap();
+    js.publish_with(entry.subject(), &headers, event.payload()).unwrap().wait().unwrap();
+}
+
+/// Waits until the stream has forgotten the ids of what it has stored: those of a probe that is younger.
+fn wait_for_the_window(service: &Service) {
+    let js = service.bus.jetstream();
+    let probe = PublishHeaders::new().msg_id("probe").unwrap();
+    let probe = || js.publish_with("order.probe", &probe, "").unwrap().wait().unwrap();
+    assert!(!probe().duplicate);
+    until("the stream has forgotten", || !probe().duplicate);
+}
+
+#[test]
+fn what_was_stored_before_a_crash_is_found_and_not_stored_again_after_any_pause() {
+    let service = Service::with_stream(|topic| topic.duplicate_window(SHORT_WINDOW));
+    let events: Vec<_> = ["a", "b", "c", "a"].map(event).into();
+    service.add_events(&events);
+    // The first of `a`, and that of `c`, were stored; their rows were not taken out.
+    for at in [0, 2] {
+        publish_as_a_relay_does(&service, events[at].0, &events[at].1);
+    }
+    wait_for_the_window(&service);
+    let relay = service.relay().start().unwrap();
+    until("nothing waits", || service.waiting() == 0);
+    let ids: Vec<_> = service.stored().into_iter().map(|(_, id)| id).collect();
+    let id = |at: usize| events[at].1.event_id().unwrap().to_owned();
+    assert_eq!(ids.len(), 4, "each is there once");
+    assert_eq!(ids[..2], [id(0), id(2)]);
+    assert!(ids.contains(&id(1)) && ids.contains(&id(3)));
+    let status = relay.status();
+    assert_eq!((status.published, status.found), (4, 2));
+    relay.stop(PATIENCE).unwrap();
+}
+
+#[test]
+fn of_a_key_that_others_wrote_to_at_once_the_stored_one_is_found_whatever_came_before_it() {
+    let service = Service::with_stream(|topic| topic.duplicate_window(SHORT_WINDOW));
+    // The one behind was stored, and the one before it was committed later than that.
+    let events: Vec<_> = ["a", "a"].map(event).into();
+    service.add_events(&events);
+    publish_as_a_relay_does(&service, events[1].0, &events[1].1);
+    wait_for_the_window(&service);
+    let relay = service.relay().start().unwrap();
+    until("nothing waits", || service.waiting() == 0);
+    let ids: Vec<_> = service.stored().into_iter().map(|(_, id)| id).collect();
+    let expected = [1, 0].map(|at: usize| events[at].1.event_id().unwrap().to_owned());
+    assert_eq!(ids, expected);
+    relay.stop(PATIENCE).unwrap();
+}
+
+#[test]
+fn an_event_that_is_refused_stops_its_key_and_no_other_until_it_is_let_go_on() {
+    let service = Service::start();
+    let js = service.bus.jetstream();
+    let mut config = stream(&service);
+    config.max_msg_size = Some(1000);
+    js.update_stream(&config).wait().unwrap();
+    let large = Envelope::new("a", "OrderChanged", vec![b'x'; 2000]);
+    service.add_events(&[event("b"), ("order.changed", large), event("a"), event("b")]);
+    let relay = service.relay().start().unwrap();
+    until("a is stopped", || relay.status().stopped == 1);
+    until("only a waits", || service.waiting() == 2);
+    service.add(&["a", "c"]);
+    until("c goes by", || service.waiting() == 3);
+    assert_eq!(relay.status().troubles, [], "it is the key that waits, and not the relay");
+
+    let mut upkeep = Upkeep::of(&service.outbox, service.database()).unwrap();
+    let stopped = upkeep.stopped().unwrap();
+    assert_eq!((&*stopped[0].key, stopped[0].waiting), ("a", 3));
+    assert!(stopped[0].reason.contains("message size exceeds"), "{}", stopped[0].reason);
+    assert!(upkeep.retry("a").unwrap());
+    until("a is stopped again", || relay.status().stopped == 2);
+
+    config.max_msg_size = None;
+    js.update_stream(&config).wait().unwrap();
+    assert_eq!(upkeep.retry_all().unwrap(), 1);
+    until("nothing waits", || service.waiting() == 0);
+    let of_a = service.stored().into_iter().filter(|(key, _)| key == "a");
+    assert_eq!(of_a.count(), 3);
+    assert_eq!(upkeep.stopped().unwrap(), []);
+    relay.stop(PATIENCE).unwrap();
+}
+
+fn stream(service: &Service) -> StreamConfig {
+    let js = service.bus.jetstream();
+    let name = js.all_stream_names("order.x").next().unwrap().unwrap();
+    js.stream_info(&name).wait().unwrap().config
+}
+
+#[test]
+fn a_full_stream_is_waited_for_and_says_so() {
+    let service = Service::with_stream(|topic| topic.max_events(10).discard(Discard::New));
+    let keys: Vec<_> = (0..30).map(|n| format!("order-{n}")).collect();
+    let keys: Vec<_> = keys.iter().map(|key| &**key).collect();
+    service.add(&keys);
+    let relay = service.relay().start().unwrap();
+    until("it is held up", || {
+        let troubles = relay.status().troubles;
+        troubles.iter().any(|trouble| trouble.to_string().contains("maximum messages exceeded"))
+    });
+    until("ten are stored", || service.waiting() == 20);
+    let mut upkeep = Upkeep::of(&service.outbox, service.database()).unwrap();
+    until("others can read it, too", || {
+        let relays = upkeep.relays().unwrap();
+        relays.iter().any(|relay| relay.trouble.as_ref().is_some_and(|it| it.contains("exceeded")))
+    });
+    assert_eq!(upkeep.stopped().unwrap(), [], "that is not the fault of any event");
+    let mut config = stream(&service);
+    config.max_msgs = None;
+    service.bus.jetstream().update_stream(&config).wait().unwrap();
+    until("nothing waits", || service.waiting() == 0);
+    assert_eq!(service.stored().len(), 30);
+    until("nothing holds it up", || relay.status().troubles.is_empty());
+    relay.stop(PATIENCE).unwrap();
+}
+
+#[test]
+fn a_server_that_is_killed_again_and_again_stores_each_event_once() {
+    let mut service = Service::with_stream(|topic| topic.duplicate_window(SHORT_WINDOW));
+    let keys: Vec<_> = (0..20).map(|n| format!("order-{n}")).collect();
+    let keys: Vec<_> = keys.iter().map(|key| &**key).collect();
+    let relay = service.relay().start().unwrap();
+    for round in 0..5 {
+        for _ in 0..10 {
+            service.add(&keys);
+            service.outbox.wake();
+        }
+        until("it goes on", || relay.status().published > round * 200 + 20);
+        service.server.kill();
+        service.server.restart().unwrap();
+    }
+    until("nothing waits", || service.waiting() == 0);
+    let stored = service.stored();
+    let mut ids: Vec<_> = stored.iter().map(|(_, id)| id).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!((stored.len(), ids.len()), (1000, 1000));
+    for key in keys {
+        let ids: Vec<_> = stored.iter().filter(|(of, _)| of == key).map(|(_, id)| id).collect();
+        assert!(ids.is_sorted(), "{key}");
+    }
+    relay.stop(PATIENCE).unwrap();
+}
+
+#[test]
+fn a_database_that_is_away_is_waited_for_and_says_so() {
+    let service = Service::start();
+    let is_away = Arc::new(AtomicBool::new(true));
+    let path = service.path();
+    let away = Arc::clone(&is_away);
+    let database = Database::sqlite(move || match away.load(Ordering::Relaxed) {
+        true => Err(rusqlite::Error::InvalidQuery),
+        false => rusqlite::Connection::open(&path),
+    });
+    service.add(&["a", "b"]);
+    let relay = Relay::of(&service.bus, &service.outbox, database).start().unwrap();
+    until("it says so", || matches!(relay.status().troubles[..], [Trouble::Database(_)]));
+    is_away.store(false, Ordering::Relaxed);
+    until("nothing waits", || service.waiting() == 0);
+    assert_eq!(relay.status().troubles, []);
+    relay.stop(PATIENCE).unwrap();
+}
+
+#[test]
+fn what_one_relay_leaves_another_takes_over_at_once() {
+    let service = Service::start();
+    let relay = || service.relay().lease_time(Duration::from_secs(3600)).start().unwrap();
+    let first = relay();
+    until("it has all", || first.status().partitions == 64);
+    // With leases of an hour it is the stop that frees them.
+    first.stop(PATIENCE).unwrap();
+    service.add(&["a", "b", "c"]);
+    let second = relay();
+    until("nothing waits", || service.waiting() == 0);
+    second.stop(PATIENCE).unwrap();
+    let mut upkeep = Upkeep::of(&service.outbox, service.database()).unwrap();
+    assert_eq!(upkeep.relays().unwrap(), []);
+}
+
+#[test]
+fn two_relays_share_and_each_event_is_stored_once_and_in_order_while_they_do() {
+    let service = Service::start();
+    let keys: Vec<_> = (0..100).map(|n| format!("order-{n}")).collect();
+    let keys: Vec<_> = keys.iter().map(|key| &**key).collect();
+    let first = service.relay().start().unwrap();
+    for _ in 0..10 {
+        service.add(&keys);
+    }
+    let second = service.relay().start().unwrap();
+    for _ in 0..10 {
+        service.add(&keys);
+        service.outbox.wake();
+    }
+    until("they share", || [&first, &second].iter().all(|relay| relay.status().partitions == 32));
+    for _ in 0..10 {
+        service.add(&keys);
+        service.outbox.wake();
+    }
+    until("nothing waits", || service.waiting() == 0);
+    let stored = service.stored();
+    assert_eq!(stored.len(), 3000);
+    for key in keys {
+        let ids: Vec<_> = stored.iter().filter(|(of, _)| of == key).map(|(_, id)| id).collect();
+        assert!(ids.is_sorted_by(|one, next| one < next), "{key}");
+    }
+    for relay in [first, second] {
+        assert!(relay.status().published > 0);
+        relay.stop(PATIENCE).unwrap();
+    }
+}
+
+#[test]
+fn a_unit_is_stored_as_a_whole_and_in_the_order_of_its_keys() {
+    let mut service = Service::with_stream(|topic| topic.atomic());
+    service.outbox = service.outbox.clone().undivided();
+    let mut connection = service.connect();
+    for _ in 0..10 {
+        let transaction = connection.transaction().unwrap();
+        service.outbox.add(&transaction, "order.changed", event("b").1).unwrap();
+        let unit = ["a", "b", "a", "c"].map(event);
+        service.outbox.add_atomic(&transaction, unit).unwrap();
+        transaction.commit().unwrap();
+    }
+    let relay = service.relay().start().unwrap();
+    until("nothing waits", || service.waiting() == 0);
+    let keys: Vec<_> = service.stored().into_iter().map(|(key, _)| key).collect();
+    assert_eq!(keys, ["b", "a", "b", "a", "c"].repeat(10));
+    relay.stop(PATIENCE).unwrap();
+}
+
+#[test]
+fn events_of_a_unit_that_no_one_relay_would_have_are_refused() {
+    let service = Service::start();
+    let connection = service.connect();
+    let error = service.outbox.add_atomic(&connection, ["a", "b"].map(event)).unwrap_err();
+    assert!(error.to_string().contains("undivided"), "{error}");
+    let many: Vec<_> = (0..1001).map(|_| event("a")).collect();
+    let error = service.outbox.add_atomic(&connection, many).unwrap_err();
+    assert!(error.to_string().contains("more than 1000"), "{error}");
+    assert_eq!(service.waiting(), 0);
+}
+
+#[test]
+fn what_was_stored_is_kept_as_history_and_pruned_by_age() {
+    let service = Service::start();
+    let relay = service.relay().keep(Keep::History).start().unwrap();
+    let keys: Vec<_> = (0..2500).map(|n| format!("order-{n}")).collect();
+    let keys: Vec<_> = keys.iter().map(|key| &**key).collect();
+    service.add(&keys);
+    until("nothing waits", || service.waiting() == 0);
+    relay.stop(PATIENCE).unwrap();
+    let mut upkeep = Upkeep::of(&service.outbox, service.database()).unwrap();
+    assert_eq!(upkeep.prune(Duration::from_secs(3600)).unwrap(), 0);
+    let mut pruned = 0;
+    eventually("all are older than nothing", || {
+        pruned += upkeep.prune(Duration::ZERO).unwrap();
+        (pruned == 2500).then_some(())
+    });
+}
+
+#[test]
+fn a_clock_that_is_an_hour_off_changes_nothing() {
+    let service = Service::start();
+    service.add(&["a", "b"]);
+    let connection = service.connect();
+    for shift in [3_600_000, -3_600_000] {
+        let sql = "UPDATE jetlane_outbox SET added_at = added_at + ?1";
+        connection.execute(sql, [shift]).unwrap();
+        service.add(&["a", "b"]);
+    }
+    let mut upkeep = Upkeep::of(&service.outbox, service.database()).unwrap();
+    let backlog = upkeep.backlog().unwrap();
+    assert!(backlog.iter().all(|partition| partition.oldest < Duration::from_secs(2 * 3600)));
+    let relay = service.relay().start().unwrap();
+    until("nothing waits", || service.waiting() == 0);
+    let keys: Vec<_> = service.stored().into_iter().map(|(key, _)| key).collect();
+    assert_eq!(keys.len(), 6);
+    relay.stop(PATIENCE).unwrap();
+}
+
+#[test]
+fn a_permission_that_is_revoked_is_told_and_nothing_is_lost_when_it_is_given_back() {
+    let config = |permissions: &str| {
+        format!(
+            "authorization {{ users: [\n{{ user: u, password: p, permissions: {{ {permissions} }} }}\n] }}"
+        )
+    };
+    let service = Service::on(
+        jetlane_testkit::Server::builder().config(&config("publish: \">\"")).start().unwrap(),
+        |url| {
+            let options = jetlane::ConnectOptions::new().user_password("u", "p");
+            EventBus::connect_with(url, options).unwrap()
+        },
+    );
+    service.bus.topic("order.>").ensure(Strategy::CreateOnly).unwrap();
+    let relay = service.relay().start().unwrap();
+    service.add(&["a"]);
+    until("nothing waits", || service.waiting() == 0);
+    service.server.reload(&config("publish: { deny: [\"order.changed.b\"] }")).unwrap();
+    service.add(&["b", "a", "b"]);
+    until("a goes on", || service.waiting() == 2);
+    until("it says why", || {
+        let troubles = relay.status().troubles;
+        troubles.iter().any(|trouble| trouble.to_string().contains("not permitted"))
+    });
+    service.server.reload(&config("publish: \">\"")).unwrap();
+    until("nothing waits", || service.waiting() == 0);
+    let keys: Vec<_> = service.stored().into_iter().map(|(key, _)| key).collect();
+    assert_eq!(keys, ["a", "a", "b", "b"]);
+    relay.stop(PATIENCE).unwrap();
+}
+
+#[test]
+fn a_purged_stream_takes_the_next_events_of_its_keys() {
+    let service = Service::start();
+    let relay = service.relay().start().unwrap();
+    for round in 1..=3 {
+        service.add(&["a", "b"]);
+        until("nothing waits", || service.waiting() == 0);
+        let js = service.bus.jetstream();
+        let name = js.all_stream_names("order.x").next().unwrap().unwrap();
+        js.purge_stream(&name, &Purge::all()).wait().unwrap();
+        assert_eq!(relay.status().published, 2 * round);
+    }
+    relay.stop(PATIENCE).unwrap();
+}
