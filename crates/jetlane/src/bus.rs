@@ -6,7 +6,7 @@ use jetlane_client::{AsSubject, Client, ConnectError, ConnectOptions, SubjectFil
 use jetlane_jetstream::{JetStream, Ticket};
 use parking_lot::Mutex;
 
-use crate::publish::{Finish, PublisherDefaults};
+use crate::publish::{Checked, Finish, PublisherDefaults};
 use crate::subscribe::{Running, SubscribeDefaults};
 use crate::topic::{TopicDefaults, covers};
 use crate::{BatchError, Envelope, Form, PublishError, Subscribe, Topic};
@@ -141,9 +141,7 @@ impl EventBus {
         topic: impl AsSubject,
         event: impl Borrow<Envelope>,
     ) -> Result<Ticket, PublishError> {
-        let event = event.borrow();
-        let headers = event.headers()?;
-        Ok(self.inner.js.publish_with(topic, &headers, event.wire_payload())?)
+        self.publish_as(Form::Header, topic, event)
     }
 
     /// Queues events of one topic, in this order, each with a ticket of its own.
@@ -176,12 +174,9 @@ impl EventBus {
         topic: impl AsSubject,
         event: impl Borrow<Envelope>,
     ) -> Result<Ticket, PublishError> {
-        if form == Form::Header {
-            return self.publish(topic, event);
-        }
-        let subject = topic.as_subject().map_err(jetlane_jetstream::PublishError::from)?;
-        let encoded = event.borrow().encode(form, subject)?;
-        Ok(self.inner.js.publish_with(&topic, &encoded.headers, &encoded.body)?)
+        let topic = Checked::of(&topic)?;
+        let message = event.borrow().encode(form, topic.as_str())?;
+        Ok(self.inner.js.publish_with(topic, &message, message.body())?)
     }
 
     /// Queues bytes that are no envelope. Handlers of [`Subscribe::on_raw`] see them.

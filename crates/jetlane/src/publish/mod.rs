@@ -2,6 +2,7 @@
 
 mod atomic;
 mod builder;
+mod checked;
 mod flight;
 mod keys;
 mod outcomes;
@@ -17,6 +18,7 @@ use crate::{EncodeError, EnvelopeError};
 
 pub(crate) use builder::PublisherDefaults;
 pub use builder::{PublisherBuilder, PublisherError};
+pub(crate) use checked::Checked;
 pub use keys::KeyOrder;
 pub use outcomes::Outcomes;
 pub use published::{NotPublished, Published};

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use jetlane_client::{AsSubject, HeaderBlock as _, Subject, later};
 use jetlane_jetstream::JetStream;
 
-use super::PublishError;
 use super::shared::{Event, Shared, Stage};
-use crate::{CloseError, Envelope};
+use super::{Checked, PublishError};
+use crate::{CloseError, Envelope, Form};
 
 /// Publishes events, and tells of each what became of it: once, in a row with the others ([`crate::Outcomes`]) or to a callback. Made by
 /// [`crate::EventBus::publisher`]; shared by reference.
@@ -109,18 +109,18 @@ impl<T> Publisher<T> {
         token: T,
         deadline: Option<Instant>,
     ) -> Result<(), PublishError> {
+        let topic = Checked::of(topic)?;
+        let message = event.encode(Form::Header, topic.as_str())?;
         drop(self.shared.reserve(deadline)?);
-        let published = event.headers().map_err(PublishError::from).and_then(|headers| {
-            Ok(match deadline {
-                Some(_) => self.js.publish_with(topic, &headers, event.payload())?,
-                None => self.js.try_publish_with(topic, &headers, event.payload())?,
-            })
-        });
+        let published = match deadline {
+            Some(_) => self.js.publish_with(topic, &message, message.body()),
+            None => self.js.try_publish_with(topic, &message, message.body()),
+        };
         match published {
             Ok(ticket) => self.shared.fly(ticket, token),
             Err(error) => {
                 self.shared.take_back();
-                return Err(error);
+                return Err(error.into());
             }
         }
         Ok(())
@@ -134,11 +134,12 @@ impl<T> Publisher<T> {
         token: T,
         deadline: Option<Instant>,
     ) -> Result<(), PublishError> {
-        let refused = |error| PublishError::JetStream(error);
-        let topic =
-            topic.as_subject().and_then(Subject::new).map_err(|error| refused(error.into()))?;
-        let size = event.headers()?.encoded_len() + event.payload().len();
-        self.js.client().check_size(size).map_err(|error| refused(error.into()))?;
+        let refused = |error: jetlane_client::PublishError| PublishError::JetStream(error.into());
+        let topic = Subject::new(Checked::of(topic)?.as_str());
+        let topic = topic.map_err(|error| refused(error.into()))?;
+        let message = event.encode(Form::Header, topic.as_str())?;
+        let size = message.encoded_len() + message.body().len();
+        self.js.client().check_size(size).map_err(refused)?;
         let envelope = event.clone();
         let event =
             Event { topic, envelope, token, taken: 0, attempts: 0, since: None, unknown: None };
