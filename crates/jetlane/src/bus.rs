@@ -168,6 +168,7 @@ impl EventBus {
     ///
     /// # Errors
     /// [`PublishError`]; nothing is sent then. [`crate::EnvelopeError::PayloadNotJson`] if the form can hold only JSON.
+    #[inline]
     pub fn publish_as(
         &self,
         form: Form,
