@@ -108,7 +108,7 @@ fn the_environment_alone_is_enough() {
     assert_eq!((config.max_age, config.duplicate_window), (secs(3600), secs(30)));
     assert_eq!(
         format!("{:?}", bus.publisher::<()>()),
-        "PublisherBuilder { order: Wait, rate: Some(Rate { per_second: 5000, burst: 7 }), most: 33, patience: 9s, .. }"
+        "PublisherBuilder { form: Header, order: Wait, rate: Some(Rate { per_second: 5000, burst: 7 }), most: 33, patience: 9s, .. }"
     );
 }
 

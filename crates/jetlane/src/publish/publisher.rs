@@ -18,6 +18,7 @@ pub struct Publisher<T> {
     js: JetStream,
     shared: Arc<Shared<T>>,
     route: Route,
+    form: Form,
 }
 
 /// Who publishes what is accepted.
@@ -30,8 +31,8 @@ pub(super) enum Route {
 }
 
 impl<T> Publisher<T> {
-    pub(super) fn new(js: JetStream, shared: Arc<Shared<T>>, route: Route) -> Self {
-        Self { js, shared, route }
+    pub(super) fn new(js: JetStream, shared: Arc<Shared<T>>, route: Route, form: Form) -> Self {
+        Self { js, shared, route, form }
     }
 
     pub(super) fn shared(&self) -> &Arc<Shared<T>> {
@@ -110,7 +111,7 @@ impl<T> Publisher<T> {
         deadline: Option<Instant>,
     ) -> Result<(), PublishError> {
         let topic = Checked::of(topic)?;
-        let message = event.encode(Form::Header, topic.as_str())?;
+        let message = event.encode(self.form, topic.as_str())?;
         drop(self.shared.reserve(deadline)?);
         let published = match deadline {
             Some(_) => self.js.publish_with(topic, &message, message.body()),
@@ -137,7 +138,7 @@ impl<T> Publisher<T> {
         let refused = |error: jetlane_client::PublishError| PublishError::JetStream(error.into());
         let topic = Subject::new(Checked::of(topic)?.as_str());
         let topic = topic.map_err(|error| refused(error.into()))?;
-        let message = event.encode(Form::Header, topic.as_str())?;
+        let message = event.encode(self.form, topic.as_str())?;
         let size = message.encoded_len() + message.body().len();
         self.js.client().check_size(size).map_err(refused)?;
         let envelope = event.clone();

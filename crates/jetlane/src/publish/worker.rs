@@ -22,6 +22,7 @@ const LOOK: Duration = Duration::from_millis(5);
 
 /// How events are published.
 pub(super) struct Policy {
+    pub(super) form: Form,
     pub(super) order: KeyOrder,
     pub(super) patience: Duration,
     pub(super) retry_if: Box<dyn Fn(&Rejection) -> bool + Send>,
@@ -189,7 +190,7 @@ impl<T: Send + 'static> Worker<T> {
 
     fn try_publish(&self, event: &Event<T>) -> Result<Ticket, PublishError> {
         let Event { topic, envelope, .. } = event;
-        let message = envelope.encode(Form::Header, topic.as_str())?;
+        let message = envelope.encode(self.policy.form, topic.as_str())?;
         Ok(self.js.try_publish_with(topic, &message, message.body())?)
     }
 
