@@ -2,10 +2,10 @@ use std::fmt;
 use std::mem;
 use std::sync::Arc;
 
+use crate::Event;
 use crate::shared::Shared;
 use crate::sink::Out;
 use crate::stats::count;
-use crate::Event;
 
 /// For sinks that drop what there is no room for ([`crate::Client::slow_reader`]): counts it in [`crate::Stats::dropped`], and tells of it
 /// ([`Event::SlowConsumer`]) once, and then not before the reader has caught up. It does not keep the connection open.

@@ -44,6 +44,7 @@ impl EventBus {
         let mut batch = AtomicBatch::new();
         for (topic, event) in events {
             let topic = Checked::of(&topic)?;
+            self.core_topics().refuse(topic)?;
             let message = event.borrow().encode(Form::Header, topic.as_str())?;
             batch.add_with(topic, &message, message.body())?;
         }

@@ -165,12 +165,12 @@ impl<T: Send + 'static> PublisherBuilder<T> {
         };
         let bucket = rate.map(|rate| TokenBucket::new(rate, Instant::now()));
         let policy = Policy { form, order, patience, retry_if };
-        let worker = Worker::new(js.clone(), Arc::clone(&shared), policy, bucket, tell);
+        let worker = Worker::new(js, Arc::clone(&shared), policy, bucket, tell);
         let thread = thread::Builder::new().name("publish".into());
         thread.spawn(|| worker.run()).map_err(PublisherError::Thread)?;
         let finish: Arc<dyn Finish> = Arc::clone(&shared) as Arc<dyn Finish>;
         bus.remember_publisher(&finish);
-        Ok(Publisher::new(js, shared, route, form))
+        Ok(Publisher::new(&bus, shared, route, form))
     }
 }
 

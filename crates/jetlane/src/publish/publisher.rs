@@ -8,7 +8,8 @@ use jetlane_jetstream::JetStream;
 
 use super::shared::{Event, Shared, Stage};
 use super::{Checked, PublishError};
-use crate::{CloseError, Envelope, Form};
+use crate::topic::CoreTopics;
+use crate::{CloseError, Envelope, EventBus, Form};
 
 /// Publishes events, and tells of each what became of it: once, in a row with the others ([`crate::Outcomes`]) or to a callback. Made by
 /// [`crate::EventBus::publisher`]; shared by reference.
@@ -19,6 +20,7 @@ pub struct Publisher<T> {
     shared: Arc<Shared<T>>,
     route: Route,
     form: Form,
+    core: Arc<CoreTopics>,
 }
 
 /// Who publishes what is accepted.
@@ -31,8 +33,9 @@ pub(super) enum Route {
 }
 
 impl<T> Publisher<T> {
-    pub(super) fn new(js: JetStream, shared: Arc<Shared<T>>, route: Route, form: Form) -> Self {
-        Self { js, shared, route, form }
+    pub(super) fn new(bus: &EventBus, shared: Arc<Shared<T>>, route: Route, form: Form) -> Self {
+        let (js, core) = (bus.jetstream().clone(), Arc::clone(bus.core_topics()));
+        Self { js, shared, route, form, core }
     }
 
     pub(super) fn shared(&self) -> &Arc<Shared<T>> {
@@ -97,6 +100,8 @@ impl<T> Publisher<T> {
         token: T,
         deadline: Option<Instant>,
     ) -> Result<(), PublishError> {
+        let topic = Checked::of(topic)?;
+        self.core.refuse(topic)?;
         match self.route {
             Route::Direct => self.publish_now(topic, event, token, deadline),
             Route::Queued => self.queue(topic, event, token, deadline),
@@ -105,12 +110,11 @@ impl<T> Publisher<T> {
 
     fn publish_now(
         &self,
-        topic: &impl AsSubject,
+        topic: Checked<'_>,
         event: &Envelope,
         token: T,
         deadline: Option<Instant>,
     ) -> Result<(), PublishError> {
-        let topic = Checked::of(topic)?;
         let message = event.encode(self.form, topic.as_str())?;
         drop(self.shared.reserve(deadline)?);
         let published = match deadline {
@@ -130,13 +134,13 @@ impl<T> Publisher<T> {
     /// What is wrong with the event is told to the caller here, not in its outcome.
     fn queue(
         &self,
-        topic: &impl AsSubject,
+        topic: Checked<'_>,
         event: &Envelope,
         token: T,
         deadline: Option<Instant>,
     ) -> Result<(), PublishError> {
         let refused = |error: jetlane_client::PublishError| PublishError::JetStream(error.into());
-        let topic = Subject::new(Checked::of(topic)?.as_str());
+        let topic = Subject::new(topic.as_str());
         let topic = topic.map_err(|error| refused(error.into()))?;
         let message = event.encode(self.form, topic.as_str())?;
         let size = message.encoded_len() + message.body().len();
