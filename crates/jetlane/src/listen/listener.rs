@@ -151,11 +151,10 @@ impl Listening {
         self.shared.health(&self.name)
     }
 
-    /// Wants no more events.
+    /// Wants no more events than those that are published by now.
     pub(crate) fn stop(&self) {
-        self.shared.is_stopped.store(true, Relaxed);
         if let Some(Parts { sinks, .. }) = &*self.parts.lock() {
-            sinks.iter().for_each(SinkHandle::nudge);
+            sinks.iter().for_each(SinkHandle::drain);
         }
     }
 

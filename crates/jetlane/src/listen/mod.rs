@@ -12,9 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jetlane_client::proto::{NameError, SubjectError, check_name};
-use jetlane_client::{Arena, Client, CloseReason, Message, SinkHandle, State, SubjectFilter};
-use jetlane_lanes::{Config, Feeder, Lanes, Pinning, StartError};
-use parking_lot::Mutex;
+use jetlane_client::{Client, CloseReason, State, SubjectFilter};
+use jetlane_lanes::{Config, Lanes, Pinning, StartError};
 
 use crate::subscribe::{Arounds, Handler, Handlers, Next, WrongTopic, filters};
 use crate::topic::overlap;
@@ -23,7 +22,7 @@ use crate::{Envelope, EventBus, IntoVerdict, OrderBy, RawEvent, Verdict};
 pub(crate) use listener::Listening;
 pub use listener::{Listener, ListenerCounts, ListenerHealth};
 use shared::{Bounds, Shared};
-use sink::ListenSink;
+use sink::{Inlet, ListenSink};
 use worker::{OnFailure, Task, Worker};
 
 /// The server has this long to take note of a listener before it is started all the same.
@@ -271,11 +270,17 @@ impl Listen {
             shared: Arc::clone(&shared),
             task: Arc::clone(&task),
         })?;
-        let group = match hearers {
-            Hearers::One => &*name,
-            Hearers::All => "",
-        };
-        let sinks = subscribe(bus.client(), &topics, group, order, &shared, feeder)?;
+        let inlet = Inlet::new(Arc::clone(&shared), feeder, order);
+        let mut sinks = Vec::new();
+        for (at, topic) in topics.iter().enumerate() {
+            let (group, twins) = match hearers {
+                Hearers::All => ("", overlapping(&topics[..at], topic)),
+                // A message goes to a group once, whichever of its topics stand for it.
+                Hearers::One => (&*name, Vec::new()),
+            };
+            let sink = ListenSink::new(inlet.clone(), twins, bus.client().slow_reader(topic));
+            sinks.push(bus.client().subscription(topic).queue_group(group).sink(sink)?);
+        }
         await_notice(bus.client());
         if shared.end_reason() == Some(CloseReason::Denied) {
             return Err(ListenError::Denied);
@@ -286,34 +291,11 @@ impl Listen {
     }
 }
 
-/// A subscription for each topic.
-fn subscribe(
-    client: &Client,
-    topics: &[String],
-    group: &str,
-    order: OrderBy,
-    shared: &Arc<Shared>,
-    feeder: Feeder<Message>,
-) -> Result<Vec<SinkHandle>, ListenError> {
-    let feeder = Arc::new(Mutex::new(feeder));
-    let sinks = (0..topics.len()).map(|at| {
-        let before = topics[..at].iter().filter(|topic| overlap(topic, &topics[at]));
-        let before = before.map(|topic| SubjectFilter::new(topic));
-        let sink = ListenSink {
-            before: before
-                .collect::<Result<_, _>>()
-                .map_err(jetlane_client::SubscribeError::from)?,
-            feeder: Arc::clone(&feeder),
-            order,
-            shared: Arc::clone(shared),
-            slow: client.slow_reader(&topics[at]),
-            arena: Arena::new(),
-            dropped: 0,
-            is_stopped: false,
-        };
-        Ok(client.subscription(&topics[at]).queue_group(group).sink(sink)?)
-    });
-    sinks.collect()
+/// Those of `topics` that stand for some of what `topic` does.
+fn overlapping(topics: &[String], topic: &str) -> Vec<SubjectFilter> {
+    let twins = topics.iter().filter(|other| overlap(other, topic));
+    // All were checked with their handlers.
+    twins.filter_map(|twin| SubjectFilter::new(twin).ok()).collect()
 }
 
 /// Waits until the server knows of all subscriptions, or there is none to know.

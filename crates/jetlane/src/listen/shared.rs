@@ -1,8 +1,8 @@
 //! What the lanes, the reactor and the handle of a listener share.
 
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use jetlane_client::CloseReason;
 use parking_lot::Mutex;
@@ -27,8 +27,6 @@ pub(super) struct Shared {
     pub(super) waiting: Waiting,
     /// Events that the lanes did not take any more.
     pub(super) refused: AtomicU64,
-    /// No more events are wanted.
-    pub(super) is_stopped: AtomicBool,
     last_error: Mutex<Option<String>>,
     end: Mutex<Option<CloseReason>>,
 }
@@ -45,7 +43,6 @@ impl Shared {
             meters: Meters::new(name),
             waiting: Waiting { events: AtomicUsize::new(0), bytes: AtomicUsize::new(0), bounds },
             refused: AtomicU64::new(0),
-            is_stopped: AtomicBool::new(false),
             last_error: Mutex::default(),
             end: Mutex::default(),
         }

@@ -11,22 +11,19 @@ use parking_lot::Mutex;
 use super::shared::Shared;
 use crate::OrderBy;
 
-/// Spreads the events of one topic of a listener over the lanes, on the reactor thread.
-pub(super) struct ListenSink {
-    /// Its topics before this one: what they stand for comes by them as well.
-    pub(super) before: Vec<SubjectFilter>,
-    /// All topics feed the same lanes, in the order in which events come.
-    pub(super) feeder: Arc<Mutex<Feeder<Message>>>,
-    pub(super) order: OrderBy,
-    pub(super) shared: Arc<Shared>,
-    pub(super) slow: SlowReader,
-    pub(super) arena: Arena,
-    /// In this turn.
-    pub(super) dropped: u64,
-    pub(super) is_stopped: bool,
+/// Where the events of all topics of a listener come in: one feeder of its lanes, so that they stay in the order in which they came.
+#[derive(Clone)]
+pub(super) struct Inlet {
+    shared: Arc<Shared>,
+    feeder: Arc<Mutex<Feeder<Message>>>,
+    order: OrderBy,
 }
 
-impl ListenSink {
+impl Inlet {
+    pub(super) fn new(shared: Arc<Shared>, feeder: Feeder<Message>, order: OrderBy) -> Self {
+        Self { shared, feeder: Arc::new(Mutex::new(feeder)), order }
+    }
+
     fn push(&self, message: Message) {
         let key = self.order.key(&message).map(|key| Key::of(&key));
         match self.feeder.lock().push(key, message) {
@@ -40,42 +37,48 @@ impl ListenSink {
     }
 }
 
+/// Takes the messages of one topic, on the reactor thread.
+pub(super) struct ListenSink {
+    inlet: Inlet,
+    /// Topics of the listener by which some of these messages come as well, and are taken.
+    twins: Vec<SubjectFilter>,
+    arena: Arena,
+    /// In this turn.
+    dropped: u64,
+    slow: SlowReader,
+}
+
+impl ListenSink {
+    pub(super) fn new(inlet: Inlet, twins: Vec<SubjectFilter>, slow: SlowReader) -> Self {
+        Self { inlet, twins, arena: Arena::new(), dropped: 0, slow }
+    }
+}
+
 impl Sink for ListenSink {
     #[inline]
     fn message(&mut self, message: &MessageRef<'_>, _: &mut Out<'_>) {
-        if self.before.iter().any(|topic| topic.matches(message.subject())) {
+        if self.twins.iter().any(|twin| twin.matches(message.subject())) {
             return;
         }
-        match self.shared.waiting.enter(message.wire_len()) {
-            true => {
-                let message = message.to_message(&mut self.arena);
-                self.push(message);
-            }
+        match self.inlet.shared.waiting.enter(message.wire_len()) {
+            true => self.inlet.push(message.to_message(&mut self.arena)),
             false => self.dropped += 1,
         }
     }
 
     fn turn_end(&mut self, out: &mut Out<'_>) {
-        self.feeder.lock().flush();
-        if !self.is_stopped && self.shared.is_stopped.load(Relaxed) {
-            self.is_stopped = true;
-            out.unsubscribe();
-        }
+        self.inlet.feeder.lock().flush();
         let dropped = mem::take(&mut self.dropped);
         if dropped > 0 {
-            self.shared.dropped.add(dropped);
+            self.inlet.shared.dropped.add(dropped);
             self.slow.dropped(dropped, out);
-        } else if self.shared.waiting.is_half_empty() {
+        } else if self.inlet.shared.waiting.is_half_empty() {
             self.slow.has_caught_up();
         }
     }
 
-    fn wants_more(&self) -> bool {
-        !self.is_stopped
-    }
-
     fn closed(&mut self, reason: CloseReason) {
-        self.feeder.lock().flush();
-        self.shared.end(reason);
+        self.inlet.feeder.lock().flush();
+        self.inlet.shared.end(reason);
     }
 }
