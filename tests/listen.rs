@@ -12,7 +12,6 @@ use jetlane::{
     KeyOrder, ListenError, Listener, OrderBy, Parking, Pick, PublishError, Raw, RawEvent, Strategy,
     TopicError, Verdict,
 };
-use jetlane_jetstream::StreamConfig;
 use jetlane_testkit::Server;
 use jetlane_tests::place::{Place, Started};
 use jetlane_tests::{DEADLINE, event as next_event, eventually};
