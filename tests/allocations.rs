@@ -61,6 +61,7 @@ fn messages_cost_no_more_allocations_than_promised() {
         ("consume inline", NONE, consume_inline(&js)),
         ("consume queued", AMORTISED, consume_queued(&js)),
         ("handle an event", 1.0 + NONE, handle_events(&js)),
+        ("publish and hear an event", 5.0 * AMORTISED, hear_events(&js)),
     ] {
         println!("{what}: {seen:.4} allocations a message");
         assert!(seen <= most, "{what}: {seen:.4} allocations a message, at most {most:.4} allowed");
@@ -147,6 +148,32 @@ fn consume_queued(js: &JetStream) -> f64 {
             messages.next_timeout(DEADLINE).expect("it comes").ack();
         }
     })
+}
+
+/// Of a core topic, which no stream stores.
+fn hear_events(js: &JetStream) -> f64 {
+    let bus = EventBus::on(js.clone());
+    bus.topic("tick.>").core().ensure(Strategy::CreateOnly).unwrap();
+    let event = Envelope::new("order-42", "Ticked", "{\"total\":17}");
+    let subject = Subject::new("tick.x").unwrap();
+    let heard = Arc::<AtomicU64>::default();
+    let count = Arc::clone(&heard);
+    let handler = move |event: &Envelope| {
+        assert_eq!(event.event_type(), "Ticked");
+        count.fetch_add(1, SeqCst);
+    };
+    let listen = bus.listen("screen").lanes(NonZeroUsize::MIN).on("tick.*", handler);
+    let listener = listen.start().unwrap();
+    let mut expected = 0;
+    let allocations = allocations(|| {
+        for _ in 0..COUNT {
+            bus.publish_core(&subject, &event).unwrap();
+        }
+        expected += COUNT;
+        reach(&heard, expected);
+    });
+    assert_eq!(listener.counts().dropped, 0);
+    allocations
 }
 
 /// Of events that are in the stream before.

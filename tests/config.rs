@@ -108,7 +108,7 @@ fn the_environment_alone_is_enough() {
     assert_eq!((config.max_age, config.duplicate_window), (secs(3600), secs(30)));
     assert_eq!(
         format!("{:?}", bus.publisher::<()>()),
-        "PublisherBuilder { order: Wait, rate: Some(Rate { per_second: 5000, burst: 7 }), most: 33, patience: 9s, .. }"
+        "PublisherBuilder { form: Header, order: Wait, rate: Some(Rate { per_second: 5000, burst: 7 }), most: 33, patience: 9s, .. }"
     );
 }
 
@@ -224,6 +224,32 @@ eventbus:
 }
 
 #[test]
+fn topics_are_persistent_or_core_as_they_say() {
+    let server = Server::start().unwrap();
+    let yaml = "
+eventbus:
+  nats:
+    urls: URL
+    jetstream: {stream: {name: ALL}}
+  topics:
+    - {name: tick.>, persistence_mode: core}
+    - {name: order.>}
+    - {name: audit.>, persistence_mode: persistent}
+";
+    let bus = from_yaml(yaml, &server);
+    assert_eq!(stream(&bus, "ALL").subjects, ["order.>", "audit.>"]);
+    let event = Envelope::new("a", "Tested", "{}");
+    bus.publish_core("tick.eu", &event).unwrap();
+    bus.publish("tick.eu", &event).unwrap_err();
+    bus.publish("audit.x", &event).unwrap().wait().unwrap();
+    // Where somebody stores it, there is no such bus.
+    bus.jetstream().create_stream(&StreamConfig::new("TICKS").subject("tick.*")).wait().unwrap();
+    let config = Config::from_yaml(&yaml.replace("URL", &server.url())).unwrap();
+    let error = EventBus::from_config(&config).unwrap_err();
+    assert!(error.to_string().contains("the stream \"TICKS\" stores events of \"tick.>\""));
+}
+
+#[test]
 fn topics_are_ensured_as_the_strategy_says() {
     let server = Server::start().unwrap();
     let open = |strategy: &str, most: u32| {
@@ -284,7 +310,7 @@ fn a_wrong_file_is_named_with_its_line() {
         (
             "enabled: true",
             "enabled: false",
-            "line 9: `eventbus.nats.jetstream.enabled` must be true: the events of a bus are in JetStream; for messages that nobody keeps, use jetlane::client",
+            "line 9: `eventbus.nats.jetstream.enabled` must be true: it is for each topic to say that its events are stored nowhere, by `persistence_mode: core`",
         ),
     ] {
         let path = file(folder.path(), &OLD.replace(from, to), &server);

@@ -55,6 +55,19 @@ behaviours! {
         an_update_changes_nothing_but_what_is_declared,
         a_consumer_that_is_there_goes_on_where_it_is,
         envelopes_of_all_forms_share_a_stream_in_order;
+    listen:
+        a_core_topic_goes_to_who_listens_now_and_is_stored_nowhere,
+        a_topic_is_persistent_or_core_and_never_both,
+        each_way_to_publish_is_for_its_kind_of_topic,
+        events_are_heard_once_and_in_order_whatever_their_topic,
+        what_a_handler_fails_on_is_told_and_not_tried_again,
+        listeners_have_the_handlers_of_subscriptions,
+        listeners_of_one_name_hear_all_or_share,
+        a_full_queue_drops_what_is_newer_and_tells_so,
+        a_close_handles_what_has_come_and_says_what_it_lost,
+        a_stopped_listener_hears_nothing_more_and_is_forgotten,
+        stored_events_are_heard_and_what_is_redriven_is_no_news,
+        each_way_not_to_listen_has_its_own_error;
     dead_letters:
         a_poison_event_is_given_up_and_the_others_go_on_in_order,
         what_is_rejected_panics_or_is_no_event_is_kept_with_its_reason,

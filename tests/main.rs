@@ -54,6 +54,8 @@ mod jetstream;
 mod jetstream_api;
 #[path = "jetstream_events.rs"]
 mod jetstream_events;
+#[path = "listen.rs"]
+mod listen;
 #[path = "local.rs"]
 mod local;
 #[path = "messaging.rs"]

@@ -9,7 +9,8 @@ use std::time::Duration;
 use jetlane::client::{Headers, PublishError as ClientPublishError};
 use jetlane::{
     Bytes, Compress, Compression, Counts, DeadLetters, Envelope, Event, EventBus, Form, Json,
-    Letter, Pick, Protobuf, PublishError, Raw, RawEvent, Strategy, Subscription, Ticket,
+    KeyOrder, Letter, Pick, Protobuf, PublishError, Rate, Raw, RawEvent, Strategy, Subscription,
+    Ticket,
 };
 use jetlane_testkit::Server;
 use jetlane_tests::{DEADLINE, eventually};
@@ -302,6 +303,51 @@ fn on_the_wire_it_is_marked_only_if_it_is_compressed() {
         let (encoding, found) = received.recv_timeout(DEADLINE).unwrap();
         assert_eq!(encoding.as_deref(), is_compressed.then_some(&b"gzip"[..]));
         assert!(len.contains(&found), "{found} of {len:?}");
+    }
+    bus.close(DEADLINE).unwrap();
+}
+
+/// A publisher of each kind: whose caller publishes, and whose thread does.
+#[test]
+fn a_compressed_event_is_read_whoever_published_it() {
+    let (_server, bus) = with_topics();
+    bus.topic("batch.>").atomic().ensure(Strategy::CreateOnly).unwrap();
+    let (send, received) = mpsc::channel();
+    for (name, topic) in [("s", "order.>"), ("b", "batch.>")] {
+        let send = send.clone();
+        let handler = move |event: &Envelope| send.send(event.payload().clone());
+        bus.subscribe(name).on(topic, handler).start().unwrap();
+    }
+    // The larger one is more than the server would take as it is.
+    for size in [5_000, bus.client().max_payload() * 2] {
+        let plain = Bytes::from(vec![b'7'; size]);
+        let event = || {
+            let event = Envelope::new("a", "t", plain.clone());
+            event.compressed(&Compress::with(Compression::Lz4))
+        };
+        for order in [KeyOrder::Free, KeyOrder::Wait, KeyOrder::Fail] {
+            for rate in [None, Some(Rate::per_second(1_000))] {
+                let builder = bus.publisher().order(order);
+                let builder = match rate {
+                    Some(rate) => builder.rate(rate),
+                    None => builder,
+                };
+                let (publisher, outcomes) = builder.start().unwrap();
+                publisher.publish("order.x", event(), ()).unwrap();
+                publisher.try_publish("order.x", event(), ()).unwrap();
+                publisher.close(DEADLINE).unwrap();
+                let stored = outcomes.flatten().filter(|one| one.outcome.is_ok()).count();
+                assert_eq!(stored, 2, "{order:?} {rate:?}");
+                for _ in 0..2 {
+                    assert_eq!(received.recv_timeout(DEADLINE).unwrap(), plain, "{order:?}");
+                }
+            }
+        }
+        let batch = [("batch.x", event()), ("batch.y", event())];
+        bus.publish_atomic(batch).unwrap().wait().unwrap();
+        for _ in 0..2 {
+            assert_eq!(received.recv_timeout(DEADLINE).unwrap(), plain);
+        }
     }
     bus.close(DEADLINE).unwrap();
 }

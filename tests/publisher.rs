@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use jetlane::jetstream::{BatchGet, Discard, JetStream, JetStreamOptions, StreamConfig};
 use jetlane::{
-    ConnectOptions, Envelope, EventBus, KeyOrder, Limits, NotPublished, Outcomes, PublishError,
-    Published, Publisher, Rate, Stored, Unknown,
+    ConnectOptions, Envelope, EventBus, Form, KeyOrder, Limits, NotPublished, OrderBy, Outcomes,
+    PublishError, Published, Publisher, Rate, RawEvent, Stored, Strategy, Unknown,
 };
 use jetlane_client::Client;
 use jetlane_testkit::{Direction, End, Proxy, Server};
@@ -172,6 +172,61 @@ fn what_can_never_be_published_is_told_at_once_and_has_no_outcome() {
         assert_eq!(outcomes.count(), 0);
         let closed = publisher.publish("s.x", event("a", 0), ()).unwrap_err();
         assert!(closed.to_string().contains("closed"), "{closed}");
+    }
+}
+
+/// Of each form what a publisher sends is what `publish_as` does, and a subscription reads it; what the form can not hold is told at once.
+#[test]
+fn every_form_is_sent_as_by_the_bus_itself() {
+    const FORMS: [Form; 4] =
+        [Form::Header, Form::Json, Form::CloudEventsBinary, Form::CloudEventsStructured];
+    let (_server, bus) = with_stream(&config());
+    // What was stored once is not stored again: the two go to streams of their own.
+    bus.topic("t.>").ensure(Strategy::CreateOnly).unwrap();
+    let raw = |name: &str, topic: &str| {
+        let (seen, messages) = mpsc::channel();
+        let raw = move |message: &RawEvent<'_>| {
+            let block = message.headers().unwrap().as_bytes().to_vec();
+            seen.send((block, message.payload().to_vec())).unwrap();
+        };
+        let one_by_one = bus.subscribe(name).order_by(OrderBy::Subject);
+        one_by_one.on_raw(topic, raw).start().unwrap();
+        messages
+    };
+    let (by_publisher, by_bus) = (raw("by_publisher", "s.x"), raw("by_bus", "t.x"));
+    let (seen, events) = mpsc::channel();
+    let read = move |event: &Envelope| seen.send(event.clone()).unwrap();
+    bus.subscribe("read").on("s.x", read).start().unwrap();
+    for form in FORMS {
+        for (order, rate) in [
+            (KeyOrder::Free, None),
+            (KeyOrder::Free, Some(Rate::per_second(1000))),
+            (KeyOrder::Wait, None),
+            (KeyOrder::Fail, None),
+        ] {
+            let case = format!("{form:?} {order:?} {rate:?}");
+            let event = event("a", "7").with_source("/s");
+            bus.publish_as(form, "t.x", &event).unwrap().wait().unwrap();
+            let builder = bus.publisher().form(form).order(order);
+            let builder = match rate {
+                Some(rate) => builder.rate(rate),
+                None => builder,
+            };
+            let (publisher, mut outcomes) = builder.start().unwrap();
+            publisher.publish("s.x", &event, ()).unwrap();
+            let sent = by_publisher.recv_timeout(DEADLINE).unwrap();
+            assert_eq!(sent, by_bus.recv_timeout(DEADLINE).unwrap(), "{case}");
+            let read = events.recv_timeout(DEADLINE).unwrap();
+            assert_eq!((read.event_id(), read.payload()), (event.event_id(), event.payload()));
+            assert!(collect(&mut outcomes, 1)[0].outcome.is_ok(), "{case}");
+            let text = Envelope::new("a", "Tested", "no JSON");
+            let refused = publisher.publish("s.x", text, ());
+            assert_eq!(refused.is_err(), form == Form::Json, "{case}: {refused:?}");
+            if refused.is_ok() {
+                by_publisher.recv_timeout(DEADLINE).unwrap();
+                events.recv_timeout(DEADLINE).unwrap();
+            }
+        }
     }
 }
 

@@ -53,6 +53,51 @@ fn with_letters(bus: &EventBus) -> Subscribe {
 }
 
 #[test]
+fn what_listeners_hear_fail_on_and_drop_is_counted() {
+    let server = Server::start().unwrap();
+    let (release, gate) = std::sync::mpsc::channel::<()>();
+    let gate = std::sync::Mutex::new(gate);
+    let (snapshotter, (bus, listener)) = recorded(|| {
+        let bus = EventBus::connect(&server.url()).unwrap();
+        bus.topic("tick.>").core().ensure(Strategy::CreateOnly).unwrap();
+        let listen = bus.listen("screen").lanes(NonZeroUsize::MIN).queue_events(4);
+        let listen = listen
+            .on_type("tick.x", "Fine", move |_: &Envelope| {
+                let _ = gate.lock().unwrap().recv();
+            })
+            .on_type("tick.x", "Fails", |_: &Envelope| Err::<(), _>("no"));
+        (bus.clone(), listen.start().unwrap())
+    });
+    for event_type in ["Fine", "Fine", "Fails", "Nobody", "Dropped", "Dropped"] {
+        bus.publish_core("tick.x", Envelope::new("a", event_type, "{}")).unwrap();
+    }
+    eventually("two are dropped", || (listener.counts().dropped == 2).then_some(()));
+    let mut sums = BTreeMap::new();
+    look(&snapshotter, &mut sums);
+    assert_eq!(sums["jetlane_events_held{subscription=screen}"], 4.0);
+    drop(release);
+    eventually("the lanes are empty", || {
+        look(&snapshotter, &mut sums);
+        (sums["jetlane_events_held{subscription=screen}"] == 0.0).then_some(())
+    });
+    let screen =
+        |outcome: &str| format!("jetlane_events_total{{subscription=screen,outcome={outcome}}}");
+    for (name, expected) in [
+        (screen("handled"), 2.0),
+        (screen("failed"), 1.0),
+        (screen("passed_over"), 1.0),
+        (screen("dropped"), 2.0),
+        ("jetlane_handler_panics_total{subscription=screen}".into(), 0.0),
+        ("jetlane_handler_seconds{subscription=screen}".into(), 3.0),
+        // Nothing was stored, so nothing has an age.
+        ("jetlane_event_age_seconds{subscription=screen}".into(), 0.0),
+    ] {
+        assert_eq!(sums.get(&name), Some(&expected), "{name} of {sums:#?}");
+    }
+    bus.close(DEADLINE).unwrap();
+}
+
+#[test]
 fn everything_that_becomes_of_events_is_counted() {
     let server = Server::start().unwrap();
     let (snapshotter, (bus, subscription)) = recorded(|| {

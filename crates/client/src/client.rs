@@ -17,8 +17,8 @@ use crate::stats::{State, Stats};
 use crate::write_queue::Command;
 use crate::{
     BatchError, CloseError, ConnectError, ConnectOptions, Containment, Events, FlushError, Inbox,
-    MessageRef, PublishError, RequestMany, ServerUrl, SubmitError, Subscribe, SubscribeError,
-    Subscription, UrlError, later,
+    MessageRef, PublishError, RequestMany, ServerUrl, SlowReader, SubmitError, Subscribe,
+    SubscribeError, Subscription, UrlError, later,
 };
 
 /// How long the last handle's drop lets queued frames be written, in the background.
@@ -413,6 +413,11 @@ impl Client {
     /// For layers whose sinks call what is not theirs: contains panics.
     pub fn containment(&self) -> Containment {
         Containment::new(Arc::clone(self.shared()))
+    }
+
+    /// For layers whose sinks drop what there is no room for: counts and tells of it, for a subscription to `subject`.
+    pub fn slow_reader(&self, subject: &str) -> SlowReader {
+        SlowReader::new(subject, Arc::clone(self.shared()))
     }
 
     /// For layers that encode their own frames: appends what `encode` writes (whole frames, of about `len` bytes) to the

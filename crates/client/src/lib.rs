@@ -44,6 +44,7 @@ mod request_many;
 mod shared;
 mod sids;
 mod sink;
+mod slow;
 mod stats;
 mod subscribe;
 mod subscription;
@@ -89,6 +90,7 @@ pub use request_many::{Replies, RequestMany};
 #[cfg(feature = "tls")]
 pub use rustls;
 pub use sink::{CloseReason, Out, Sink, Unsent};
+pub use slow::SlowReader;
 pub use stats::{State, Stats};
 pub use subscribe::Subscribe;
 pub use subscription::{Nudger, SinkHandle, Subscription};

@@ -8,10 +8,10 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use crate::queue::{Bounds, Next, Overflow, QueueStats, SlowReader};
+use crate::queue::{Bounds, Next, Overflow, QueueStats};
 use crate::shared::Shared;
 use crate::sink::{CloseReason, Out, Sink};
-use crate::stats::count;
+use crate::slow::SlowReader;
 use crate::{Arena, Message, MessageRef, Watched};
 
 #[derive(Debug)]
@@ -35,7 +35,6 @@ pub(crate) struct LossySink {
     /// The messages of this turn.
     fresh: Vec<Message>,
     slow: SlowReader,
-    shared: Arc<Shared>,
 }
 
 /// The reader's end.
@@ -51,9 +50,9 @@ pub(crate) fn lossy_queue(
 ) -> (LossySink, LossyReader) {
     let queue = Arc::new(Watched::new(State::new(bounds)));
     let reader = LossyReader { queue: Arc::clone(&queue) };
-    let slow = SlowReader::of(subject);
+    let slow = SlowReader::new(subject, shared);
     let arena = (bounds.overflow != Overflow::Conflate).then(Arena::new);
-    (LossySink { queue, arena, fresh: Vec::new(), slow, shared }, reader)
+    (LossySink { queue, arena, fresh: Vec::new(), slow }, reader)
 }
 
 impl State {
@@ -115,16 +114,16 @@ impl State {
 }
 
 impl LossySink {
-    /// Hands the messages of this turn on. Returns how many were dropped by now and by this.
-    fn hand_on(&mut self) -> (u64, u64) {
+    /// Hands the messages of this turn on. Returns how many were dropped by this.
+    fn hand_on(&mut self) -> u64 {
         let Self { queue, fresh, .. } = self;
         if fresh.is_empty() {
-            return (0, 0);
+            return 0;
         }
         queue.change(|state| {
             let before = state.stats.dropped;
             fresh.drain(..).for_each(|message| state.push(message));
-            (state.stats.dropped, state.stats.dropped - before)
+            state.stats.dropped - before
         })
     }
 
@@ -144,10 +143,9 @@ impl Sink for LossySink {
     }
 
     fn turn_end(&mut self, out: &mut Out<'_>) {
-        let (all, dropped) = self.hand_on();
+        let dropped = self.hand_on();
         if dropped > 0 {
-            count(&self.shared.counters.dropped, dropped);
-            self.slow.tell(out.sid, all, &self.shared);
+            self.slow.dropped(dropped, out);
         } else {
             self.slow.has_caught_up();
         }

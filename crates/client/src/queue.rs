@@ -14,8 +14,8 @@ use bytes::{Buf, Bytes, BytesMut};
 use jetlane_proto::{Frame, Limits, Parser, Step};
 
 use crate::sink::{CloseReason, Out, Sink};
-use crate::stats::count;
-use crate::{Event, Message, MessageRef, Watched, WatchedGuard, shared::Shared};
+use crate::slow::SlowReader;
+use crate::{Message, MessageRef, Watched, WatchedGuard, shared::Shared};
 
 /// Memory for frames is taken in pieces of this size. What is larger than a quarter of it has memory of its own, so that it
 /// pins nothing else.
@@ -107,32 +107,6 @@ pub enum Overflow {
     Block,
 }
 
-/// Tells once, and then not before the reader has caught up, that messages are dropped.
-#[derive(Debug)]
-pub(crate) struct SlowReader {
-    subject: Box<str>,
-    told: bool,
-}
-
-impl SlowReader {
-    pub(crate) fn of(subject: &str) -> Self {
-        Self { subject: subject.into(), told: false }
-    }
-
-    /// Messages were dropped; `dropped` in all.
-    pub(crate) fn tell(&mut self, sid: u64, dropped: u64, shared: &Shared) {
-        if !std::mem::replace(&mut self.told, true) {
-            count(&shared.counters.slow_consumers, 1);
-            let subject = self.subject.to_string();
-            shared.emit(&Event::SlowConsumer { subject, sid, dropped });
-        }
-    }
-
-    pub(crate) fn has_caught_up(&mut self) {
-        self.told = false;
-    }
-}
-
 /// What a queued subscription has seen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -193,7 +167,7 @@ pub(crate) fn queue(
         bounds,
         block_messages: (bounds.messages / 16).max(1),
         dropped: 0,
-        slow: SlowReader::of(subject),
+        slow: SlowReader::new(subject, Arc::clone(&shared)),
         shared,
     };
     (sink, reader)
@@ -239,9 +213,8 @@ impl Sink for QueueSink {
         }
         let dropped = mem::take(&mut self.dropped);
         if dropped > 0 {
-            let all = self.queue.dropped.fetch_add(dropped, Ordering::Relaxed) + dropped;
-            count(&self.shared.counters.dropped, dropped);
-            self.slow.tell(out.sid, all, &self.shared);
+            self.queue.dropped.fetch_add(dropped, Ordering::Relaxed);
+            self.slow.dropped(dropped, out);
         } else if self.is_half_empty() {
             self.slow.has_caught_up();
         }

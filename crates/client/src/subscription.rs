@@ -99,13 +99,7 @@ impl Subscription {
 
     /// Asks for no more messages. Those that the server has for it already still come; it ends behind the last of them.
     pub fn drain(&self) {
-        let sid = self.sid();
-        // As above.
-        self.handle.shared.tell(|state| {
-            encode::unsubscribe(&mut state.bytes, sid);
-            state.bytes.extend_from_slice(encode::PING);
-            state.commands.push(Command::Barrier(Barrier::Drained { sid }));
-        });
+        self.handle.drain();
     }
 
     /// The number that the server knows it by.
@@ -167,6 +161,18 @@ impl SinkHandle {
     /// The number that the server knows the subscription by.
     pub fn sid(&self) -> u64 {
         self.sid
+    }
+
+    /// Asks for no more messages, once all is written that is queued now. Those that the server has for it then still come; it ends behind
+    /// the last of them ([`CloseReason::Drained`]).
+    pub fn drain(&self) {
+        let sid = self.sid;
+        // A closed connection has ended all its subscriptions.
+        self.shared.tell(|state| {
+            encode::unsubscribe(&mut state.bytes, sid);
+            state.bytes.extend_from_slice(encode::PING);
+            state.commands.push(Command::Barrier(Barrier::Drained { sid }));
+        });
     }
 
     /// Has the reactor call the sink's `turn_end` soon.

@@ -6,9 +6,10 @@ use jetlane_client::{AsSubject, Client, ConnectError, ConnectOptions, SubjectFil
 use jetlane_jetstream::{JetStream, Ticket};
 use parking_lot::Mutex;
 
-use crate::publish::{Finish, PublisherDefaults};
+use crate::listen::Listening;
+use crate::publish::{Checked, Finish, PublisherDefaults};
 use crate::subscribe::{Running, SubscribeDefaults};
-use crate::topic::{TopicDefaults, covers};
+use crate::topic::{CoreTopics, TopicDefaults, covers, overlap};
 use crate::{BatchError, Envelope, Form, PublishError, Subscribe, Topic};
 
 /// The event bus: one connection, publishing and subscribing. Cloning is cheap, and all clones are the same bus.
@@ -46,8 +47,12 @@ struct Inner {
     defaults: Defaults,
     /// The streams that store what, of all topics that were ensured.
     topics: Mutex<Vec<(SubjectFilter, String)>>,
+    /// Of whose events none is stored.
+    core: Arc<CoreTopics>,
     /// Those that were neither stopped nor closed.
     subscriptions: Mutex<Vec<Arc<Running>>>,
+    /// Likewise.
+    listeners: Mutex<Vec<Arc<Listening>>>,
     /// Those that may have something to publish, and some that have ended.
     publishers: Mutex<Vec<Weak<dyn Finish>>>,
     /// The server, if it is the bus's own. Behind everything that uses it, so that it goes last.
@@ -141,9 +146,7 @@ impl EventBus {
         topic: impl AsSubject,
         event: impl Borrow<Envelope>,
     ) -> Result<Ticket, PublishError> {
-        let event = event.borrow();
-        let headers = event.headers()?;
-        Ok(self.inner.js.publish_with(topic, &headers, event.wire_payload())?)
+        self.publish_as(Form::Header, topic, event)
     }
 
     /// Queues events of one topic, in this order, each with a ticket of its own.
@@ -170,18 +173,17 @@ impl EventBus {
     ///
     /// # Errors
     /// [`PublishError`]; nothing is sent then. [`crate::EnvelopeError::PayloadNotJson`] if the form can hold only JSON.
+    #[inline]
     pub fn publish_as(
         &self,
         form: Form,
         topic: impl AsSubject,
         event: impl Borrow<Envelope>,
     ) -> Result<Ticket, PublishError> {
-        if form == Form::Header {
-            return self.publish(topic, event);
-        }
-        let subject = topic.as_subject().map_err(jetlane_jetstream::PublishError::from)?;
-        let encoded = event.borrow().encode(form, subject)?;
-        Ok(self.inner.js.publish_with(&topic, &encoded.headers, &encoded.body)?)
+        let topic = Checked::of(&topic)?;
+        self.inner.core.refuse(topic)?;
+        let message = event.borrow().encode(form, topic.as_str())?;
+        Ok(self.inner.js.publish_with(topic, &message, message.body())?)
     }
 
     /// Queues bytes that are no envelope. Handlers of [`Subscribe::on_raw`] see them.
@@ -193,6 +195,8 @@ impl EventBus {
         topic: impl AsSubject,
         payload: impl AsRef<[u8]>,
     ) -> Result<Ticket, PublishError> {
+        let topic = Checked::of(&topic)?;
+        self.inner.core.refuse(topic)?;
         Ok(self.inner.js.publish(topic, payload)?)
     }
 
@@ -228,6 +232,17 @@ impl EventBus {
         known.map(|(_, stream)| stream.clone())
     }
 
+    /// The stream that stores some of the events of `topic`, if its own topic was ensured here.
+    pub(crate) fn stream_storing(&self, topic: &str) -> Option<String> {
+        let topics = self.inner.topics.lock();
+        let known = topics.iter().find(|(filter, _)| overlap(filter.as_str(), topic));
+        known.map(|(_, stream)| stream.clone())
+    }
+
+    pub(crate) fn core_topics(&self) -> &Arc<CoreTopics> {
+        &self.inner.core
+    }
+
     pub(crate) fn downgrade(&self) -> WeakBus {
         WeakBus { inner: Arc::downgrade(&self.inner) }
     }
@@ -245,6 +260,10 @@ impl EventBus {
     pub(crate) fn subscriptions(&self) -> &Mutex<Vec<Arc<Running>>> {
         &self.inner.subscriptions
     }
+
+    pub(crate) fn listeners(&self) -> &Mutex<Vec<Arc<Listening>>> {
+        &self.inner.listeners
+    }
 }
 
 impl Inner {
@@ -253,7 +272,9 @@ impl Inner {
             js,
             defaults: Defaults::default(),
             topics: Mutex::default(),
+            core: Arc::default(),
             subscriptions: Mutex::default(),
+            listeners: Mutex::default(),
             publishers: Mutex::default(),
             #[cfg(feature = "memory")]
             server: None,

@@ -15,7 +15,7 @@ const CONFIRM: Duration = Duration::from_millis(100);
 /// What was not finished when the time of a close was up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the bus was closed with {returned} events returned unhandled, {stuck} handlers still running, \
+    "the bus was closed with {returned} events returned unhandled, {lost} events of listeners lost, {stuck} handlers still running, \
      {unpublished} events of publishers and {unacknowledged} publishes without an outcome and {unwritten} bytes unwritten{}",
     if self.unconfirmed { "; the server did not confirm the last acks" } else { "" }
 )]
@@ -23,8 +23,10 @@ const CONFIRM: Duration = Duration::from_millis(100);
 pub struct CloseError {
     /// Events that were delivered and not handled: they were given back, for others or for later.
     pub returned: usize,
+    /// Events that had come to listeners ([`EventBus::listen`]) and were not handled: nobody will.
+    pub lost: usize,
     /// Lanes whose handler did not return, and **may still be running**. Their events were given back as well, before those
-    /// behind them: they are delivered again, whatever comes of the handler.
+    /// behind them: they are delivered again, whatever comes of the handler. (Those of listeners are not.)
     pub stuck: usize,
     /// Events that publishers ([`crate::Publisher`]) had accepted and that had no outcome yet. What of them was not sent ends as
     /// [`crate::NotPublished::Closed`], and the rest as `Unknown`.
@@ -53,13 +55,21 @@ impl EventBus {
         let left = || deadline.saturating_duration_since(Instant::now());
         let mut undone = CloseError::default();
         let subscriptions = std::mem::take(&mut *self.subscriptions().lock());
-        let was_closed = self.client().state() == State::Closed && subscriptions.is_empty();
+        let listeners = std::mem::take(&mut *self.listeners().lock());
+        let has_ended = subscriptions.is_empty() && listeners.is_empty();
+        let was_closed = self.client().state() == State::Closed && has_ended;
         let reconnects = self.client().stats().reconnects;
         // All stop before the first is waited for.
         subscriptions.iter().for_each(|running| running.stop_pulling());
+        listeners.iter().for_each(|listener| listener.stop());
         for running in &subscriptions {
             let ended = running.drain(self.jetstream(), deadline);
             undone.returned += ended.returned;
+            undone.stuck += ended.stuck;
+        }
+        for listener in &listeners {
+            let ended = listener.drain(self.client(), deadline);
+            undone.lost += ended.lost;
             undone.stuck += ended.stuck;
         }
         let publishers = self.publishers();

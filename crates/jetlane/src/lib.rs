@@ -53,6 +53,7 @@ mod config;
 mod envelope;
 mod event_subject;
 mod letters;
+mod listen;
 mod payload;
 mod publish;
 mod seeing;
@@ -66,8 +67,8 @@ pub use bytestring::ByteString;
 pub use close::CloseError;
 #[cfg(feature = "config")]
 pub use config::{
-    Config, ConfigError, ConnectionConfig, ConsumerSettings, Limit, OpenError, Place, Profile,
-    PublisherSettings, Secret, StreamSettings, TlsConfig, TopicConfig,
+    Config, ConfigError, ConnectionConfig, ConsumerSettings, Limit, OpenError, Persistence, Place,
+    Profile, PublisherSettings, Secret, StreamSettings, TlsConfig, TopicConfig,
 };
 pub use envelope::{Envelope, EnvelopeError, EnvelopeHeaders, Form};
 pub use event_subject::{EventSubject, SubjectBuilder, SubjectPartError};
@@ -84,6 +85,7 @@ pub use jetlane_memory as memory;
 pub use letters::{
     Letter, LetterKind, Letters, LettersError, Pick, RedrivePlan, Redriven, key_token,
 };
+pub use listen::{Listen, ListenError, Listener, ListenerCounts, ListenerHealth};
 #[cfg(feature = "prost")]
 pub use payload::Protobuf;
 pub use payload::{
@@ -100,5 +102,5 @@ pub use subscribe::{
     Backlog, BreakerState, CircuitBreaker, Counts, DeadLetters, Next, OrderBy, Parking, RawEvent,
     StalledEvent, StartAt, Subscribe, SubscribeError, Subscription, SubscriptionHealth,
 };
-pub use topic::{Change, Ensured, Plan, Step, Strategy, Topic, TopicError};
+pub use topic::{Change, CoreTopic, Ensured, Plan, Step, Strategy, Topic, TopicError};
 pub use verdict::{IntoVerdict, Verdict};

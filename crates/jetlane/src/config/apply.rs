@@ -7,8 +7,8 @@ use jetlane_client::{ConnectError, ConnectOptions, Limits};
 use jetlane_jetstream::{JetStream, JetStreamOptions};
 
 use super::{
-    Config, ConfigError, ConnectionConfig, Limit, OpenError, PublisherSettings, StreamSettings,
-    TlsConfig, TopicConfig,
+    Config, ConfigError, ConnectionConfig, Limit, OpenError, Persistence, PublisherSettings,
+    StreamSettings, TlsConfig, TopicConfig,
 };
 use crate::bus::Defaults;
 use crate::publish::PublisherDefaults;
@@ -94,16 +94,21 @@ impl Config {
     }
 
     fn ensure(&self, bus: &EventBus, topic: &TopicConfig) -> Result<(), TopicError> {
-        let stream = self.stream_of(topic);
+        let strategy = self.strategy.unwrap_or(crate::Strategy::CreateOnly);
         let mut declaration = bus.topic(&topic.name);
+        if topic.is_core() {
+            return declaration.core().ensure(strategy);
+        }
+        let stream = self.stream_of(topic);
         if let Some(name) = &stream.name {
-            let shares = |other: &&TopicConfig| self.stream_of(other).name.as_ref() == Some(name);
+            let shares = |other: &&TopicConfig| {
+                !other.is_core() && self.stream_of(other).name.as_ref() == Some(name)
+            };
             let others = self.topics.iter().filter(shares).map(|other| other.name.clone());
             declaration = declaration.stream(name).beside(others.collect());
         }
         let mut declared = stream.declared();
         declared.allow_atomic = topic.atomic;
-        let strategy = self.strategy.unwrap_or(crate::Strategy::CreateOnly);
         declaration.declare(declared).ensure(strategy).map(|_| ())
     }
 
@@ -122,6 +127,17 @@ impl Config {
             duplicate_window: own.duplicate_window.or(all.duplicate_window),
         };
         self.profile.unwrap_or_default().stream(&said)
+    }
+}
+
+impl TopicConfig {
+    fn is_core(&self) -> bool {
+        self.persistence == Some(Persistence::Core)
+    }
+
+    /// Says something of a stream where there is none.
+    pub(super) fn contradicts_itself(&self) -> bool {
+        self.is_core() && (self.stream != StreamSettings::default() || self.atomic.is_some())
     }
 }
 

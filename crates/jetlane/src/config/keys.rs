@@ -12,7 +12,7 @@ use super::read::Shape;
 use super::value::{
     bytes, choice, count, duration, limit, number, positive_duration, switch, words,
 };
-use super::{Config, Profile, Secret, TopicConfig};
+use super::{Config, Persistence, Profile, Secret, TopicConfig};
 use crate::{KeyOrder, Strategy};
 
 /// What all keys stand below.
@@ -144,6 +144,7 @@ pub(super) const TOPIC_KEYS: &[Key<TopicConfig>] = &[
         t.name = subject(text)?;
         Ok(())
     }),
+    key("persistence_mode", |t, text| put(&mut t.persistence, choice(text, PERSISTENCES))),
     key("stream", |t, text| put(&mut t.stream.name, name(text))),
     key("max_bytes", |t, text| put(&mut t.stream.max_bytes, limit(text, bytes))),
     key("max_msgs", |t, text| put(&mut t.stream.max_msgs, limit(text, count))),
@@ -156,6 +157,8 @@ pub(super) const TOPIC_KEYS: &[Key<TopicConfig>] = &[
     key("atomic", |t, text| put(&mut t.atomic, switch(text))),
 ];
 
+const PERSISTENCES: &[(&str, Persistence)] =
+    &[("persistent", Persistence::Persistent), ("core", Persistence::Core)];
 const PROFILES: &[(&str, Profile)] = &[
     ("production", Profile::Production),
     ("high-throughput", Profile::HighThroughput),
@@ -234,7 +237,7 @@ fn enabled(text: &str) -> Result<(), String> {
     if switch(text)? {
         return Ok(());
     }
-    Err("must be true: the events of a bus are in JetStream; for messages that nobody keeps, use jetlane::client".into())
+    Err("must be true: it is for each topic to say that its events are stored nowhere, by `persistence_mode: core`".into())
 }
 
 fn urls(text: &str) -> Result<Secret, String> {

@@ -182,12 +182,25 @@ pub struct PublisherSettings {
     pub order: Option<KeyOrder>,
 }
 
+/// Whether the events of a topic are stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Persistence {
+    /// In a stream: [`crate::Topic`].
+    #[default]
+    Persistent,
+    /// Nowhere: [`crate::Topic::core`]. Nothing else can be said of such a topic.
+    Core,
+}
+
 /// A topic to be ensured: an item of `eventbus.topics`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TopicConfig {
     /// The subject, wildcards allowed.
     pub name: String,
+    /// Whether its events are stored at all. Default [`Persistence::Persistent`].
+    pub persistence: Option<Persistence>,
     /// How it is stored, where that differs from [`Config::stream`]; its name is the key `stream`.
     pub stream: StreamSettings,
     /// Whether batches of its events may be stored all or not at all. Default: not.

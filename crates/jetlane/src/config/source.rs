@@ -141,6 +141,9 @@ impl Config {
             ("eventbus.publisher.burst".into(), "needs a `rate`".into())
         } else if let Some(at) = self.topics.iter().position(|topic| topic.name.is_empty()) {
             (format!("{TOPICS}[{at}]"), "has no `name`".into())
+        } else if let Some(at) = self.topics.iter().position(TopicConfig::contradicts_itself) {
+            let reason = "is core, and so has no stream that anything could be said of";
+            (format!("{TOPICS}[{at}]"), reason.into())
         } else {
             return Ok(());
         };

@@ -218,7 +218,7 @@ fn a_wrong_text_says_what_is_wrong_and_where() {
         ),
         (
             "eventbus: {nats: {jetstream: {enabled: false}}}".into(),
-            "line 1: `eventbus.nats.jetstream.enabled` must be true: the events of a bus are in JetStream; for messages that nobody keeps, use jetlane::client",
+            "line 1: `eventbus.nats.jetstream.enabled` must be true: it is for each topic to say that its events are stored nowhere, by `persistence_mode: core`",
         ),
         (
             format!("{consumer}ack_wait: 30"),
@@ -254,6 +254,18 @@ fn a_wrong_text_says_what_is_wrong_and_where() {
         ),
         ("eventbus: {publisher: {burst: 1}}".into(), "`eventbus.publisher.burst` needs a `rate`"),
         ("eventbus: {topics: [{retain: 1h}]}".into(), "`eventbus.topics[0]` has no `name`"),
+        (
+            "eventbus: {topics: [{name: a, persistence_mode: core, retain: 1h}]}".into(),
+            "`eventbus.topics[0]` is core, and so has no stream that anything could be said of",
+        ),
+        (
+            "eventbus: {topics: [{name: a, atomic: true, persistence_mode: core}]}".into(),
+            "`eventbus.topics[0]` is core, and so has no stream that anything could be said of",
+        ),
+        (
+            "eventbus: {topics: [{name: a, persistence_mode: x}]}".into(),
+            "line 1: `eventbus.topics[0].persistence_mode` must be one of persistent, core",
+        ),
         (
             "eventbus: {topics: [{name: 'a b'}]}".into(),
             "line 1: `eventbus.topics[0].name` is no subject: ",

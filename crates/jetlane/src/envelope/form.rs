@@ -1,10 +1,10 @@
 //! The forms: which one a message has, and writing each.
 
 use bytes::Bytes;
-use jetlane_client::{Headers, Message};
+use jetlane_client::{HeaderBlock, Headers, Message};
 
 use super::error::{excerpt, unreadable};
-use super::header::{AGGREGATE_ID, CONTENT_ENCODING, Found, MSG_ID, check};
+use super::header::{AGGREGATE_ID, CONTENT_ENCODING, EnvelopeHeaders, Found, MSG_ID, check};
 use super::{Envelope, EnvelopeError, cloud_events, json};
 use crate::payload::unpack;
 
@@ -156,43 +156,73 @@ fn with_msg_id(mut envelope: Envelope, message: &Message, msg_id: Option<&[u8]>)
     envelope
 }
 
-/// A message, ready to be sent.
+/// An event as it stands in a message: its headers and its body, which belong together. As a header block it is the headers.
 #[derive(Debug)]
-pub(crate) struct Encoded {
-    pub(crate) headers: Headers,
-    pub(crate) body: Bytes,
+pub(crate) enum Encoded<'a> {
+    /// In the header form, of which nothing is encoded before it is sent.
+    Header(EnvelopeHeaders<'a>),
+    /// In another one.
+    Other { headers: Headers, body: Bytes },
+}
+
+impl Encoded<'_> {
+    /// The body.
+    #[inline]
+    pub(crate) fn body(&self) -> &Bytes {
+        match self {
+            Self::Header(headers) => headers.body(),
+            Self::Other { body, .. } => body,
+        }
+    }
+}
+
+impl HeaderBlock for Encoded<'_> {
+    #[inline]
+    fn encoded_len(&self) -> usize {
+        match self {
+            Self::Header(headers) => headers.encoded_len(),
+            Self::Other { headers, .. } => headers.encoded_len(),
+        }
+    }
+
+    #[inline]
+    fn encode(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Header(headers) => headers.encode(out),
+            Self::Other { headers, .. } => headers.encode(out),
+        }
+    }
 }
 
 impl Envelope {
     /// Checks that it can be sent to `topic` in this form, and encodes it.
-    pub(crate) fn encode(&self, form: Form, topic: &str) -> Result<Encoded, EnvelopeError> {
+    #[inline]
+    pub(crate) fn encode(&self, form: Form, topic: &str) -> Result<Encoded<'_>, EnvelopeError> {
+        match form {
+            Form::Header => Ok(Encoded::Header(self.headers()?)),
+            form => self.encode_other(form, topic),
+        }
+    }
+
+    #[cold]
+    fn encode_other(&self, form: Form, topic: &str) -> Result<Encoded<'_>, EnvelopeError> {
         let mut headers = Headers::new();
+        self.add_ids(&mut headers)?;
         let body = match form {
-            Form::Header => {
-                for (field, value) in self.headers()?.lines() {
-                    add(&mut headers, field, &String::from_utf8_lossy(value))?;
-                }
-                self.wire_payload().clone()
-            }
-            Form::Json => {
-                self.add_ids(&mut headers)?;
-                self.to_json()?
-            }
             Form::CloudEventsStructured => {
-                self.add_ids(&mut headers)?;
                 add(&mut headers, "Content-Type", cloud_events::CONTENT_TYPE)?;
                 self.to_structured(topic)?
             }
             Form::CloudEventsBinary => {
-                self.add_ids(&mut headers)?;
                 self.write_binary(topic, &mut headers)?;
                 if let Some(compression) = self.compression() {
                     add(&mut headers, CONTENT_ENCODING, compression.name())?;
                 }
                 self.wire_payload().clone()
             }
+            Form::Json | Form::Header => self.to_json()?,
         };
-        Ok(Encoded { headers, body })
+        Ok(Encoded::Other { headers, body })
     }
 
     /// What every form has as headers. Lanes look for the aggregate id first.

@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Write};
 
+use bytes::Bytes;
 use bytestring::ByteString;
 use jetlane_client::{HeaderBlock, Headers, Message};
 use jiff::Timestamp;
@@ -87,8 +88,8 @@ impl Envelope {
         })
     }
 
-    /// Checks that it can be sent, and prepares its headers: for those who publish it by the layer below, with its
-    /// [payload](Envelope::payload) as the body.
+    /// Checks that it can be sent, and prepares its headers: for those who publish it by the layer below, with
+    /// [`EnvelopeHeaders::body`] as the body.
     ///
     /// # Errors
     /// [`EnvelopeError`] if a field is empty that must not be, or can not be the value of a header. The caller's fault.
@@ -147,7 +148,14 @@ pub struct EnvelopeHeaders<'a> {
 }
 
 impl EnvelopeHeaders<'_> {
-    pub(super) fn lines(&self) -> impl Iterator<Item = (&'static str, &[u8])> {
+    /// The body that these headers are for: [`Envelope::wire_payload`]. With [`Envelope::payload`] in its place nobody could read a
+    /// compressed event.
+    #[inline]
+    pub fn body(&self) -> &Bytes {
+        self.envelope.wire_payload()
+    }
+
+    fn lines(&self) -> impl Iterator<Item = (&'static str, &[u8])> {
         let texts = self.envelope.fields().map(|(field, value)| (field, value.as_bytes()));
         texts.chain([
             (EVENT_VERSION, self.version.as_bytes()),

@@ -26,13 +26,9 @@ pub(super) fn with_headers(lines: &[&str], payload: &str) -> Message {
 /// The header block and the body of `envelope` in `form`, published to `order.created`.
 pub(super) fn parts(form: Form, envelope: &Envelope) -> Result<(Vec<u8>, Vec<u8>), EnvelopeError> {
     let mut block = Vec::new();
-    if form == Form::Header {
-        envelope.headers()?.encode(&mut block);
-        return Ok((block, envelope.wire_payload().to_vec()));
-    }
     let encoded = envelope.encode(form, "order.created")?;
-    encoded.headers.encode(&mut block);
-    Ok((block, encoded.body.to_vec()))
+    encoded.encode(&mut block);
+    Ok((block, encoded.body().to_vec()))
 }
 
 /// What a receiver gets.

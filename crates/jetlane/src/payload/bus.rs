@@ -5,7 +5,7 @@ use jetlane_jetstream::Ticket;
 
 use super::Event;
 use crate::PublishError;
-use crate::{Envelope, EventBus, IntoVerdict, Subscribe, Verdict};
+use crate::{Envelope, EventBus, IntoVerdict, Listen, Subscribe, Verdict};
 
 impl EventBus {
     /// As [`EventBus::publish`], of a typed event. For trace ids and the like make its envelope by [`Envelope::of`], and publish that.
@@ -64,9 +64,27 @@ impl Subscribe {
         topic: &str,
         handler: impl Fn(E, &Envelope) -> R + Send + Sync + 'static,
     ) -> Self {
-        self.on_type(topic, E::TYPE, move |envelope: &Envelope| match envelope.decode::<E>() {
-            Ok(event) => handler(event, envelope).into_verdict(),
-            Err(error) => Verdict::Reject { reason: error.to_string() },
-        })
+        self.on_type(topic, E::TYPE, decoding(handler))
+    }
+}
+
+impl Listen {
+    /// As [`Listen::on_type`], for a typed event: see [`Subscribe::on_event`]. One that can not be read counts as failed.
+    pub fn on_event<E: Event, R: IntoVerdict>(
+        self,
+        topic: &str,
+        handler: impl Fn(E, &Envelope) -> R + Send + Sync + 'static,
+    ) -> Self {
+        self.on_type(topic, E::TYPE, decoding(handler))
+    }
+}
+
+/// A handler of envelopes that decodes them for a handler of values.
+fn decoding<E: Event, R: IntoVerdict>(
+    handler: impl Fn(E, &Envelope) -> R + Send + Sync + 'static,
+) -> impl Fn(&Envelope) -> Verdict + Send + Sync + 'static {
+    move |envelope| match envelope.decode::<E>() {
+        Ok(event) => handler(event, envelope).into_verdict(),
+        Err(error) => Verdict::Reject { reason: error.to_string() },
     }
 }

@@ -3,8 +3,8 @@ use std::borrow::Borrow;
 use jetlane_client::AsSubject;
 use jetlane_jetstream::{AtomicBatch, AtomicError, AtomicTicket};
 
-use super::PublishError;
-use crate::{Envelope, EventBus};
+use super::{Checked, PublishError};
+use crate::{Envelope, EventBus, Form};
 
 impl From<AtomicError> for PublishError {
     fn from(error: AtomicError) -> Self {
@@ -43,8 +43,10 @@ impl EventBus {
     ) -> Result<AtomicTicket, PublishError> {
         let mut batch = AtomicBatch::new();
         for (topic, event) in events {
-            let event = event.borrow();
-            batch.add_with(topic, &event.headers()?, event.payload())?;
+            let topic = Checked::of(&topic)?;
+            self.core_topics().refuse(topic)?;
+            let message = event.borrow().encode(Form::Header, topic.as_str())?;
+            batch.add_with(topic, &message, message.body())?;
         }
         Ok(self.jetstream().publish_atomic(&batch)?)
     }

@@ -11,7 +11,7 @@ use super::rate::TokenBucket;
 use super::shared::{Finish, Shared};
 use super::worker::{Policy, Tell, Worker};
 use super::{KeyOrder, Outcomes, Published, Publisher, Rate};
-use crate::EventBus;
+use crate::{EventBus, Form};
 
 /// Why a publisher did not start.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +26,7 @@ pub enum PublisherError {
 #[must_use = "nothing happens before start is called"]
 pub struct PublisherBuilder<T> {
     bus: EventBus,
+    form: Form,
     order: KeyOrder,
     rate: Option<Rate>,
     most: usize,
@@ -76,6 +77,7 @@ impl EventBus {
         let PublisherDefaults { order, rate, most, patience } = self.defaults().publisher;
         PublisherBuilder {
             bus: self.clone(),
+            form: Form::Header,
             order: order.unwrap_or_default(),
             rate,
             most: most.unwrap_or(10_000),
@@ -90,6 +92,13 @@ impl<T: Send + 'static> PublisherBuilder<T> {
     /// What happens to the later events of an aggregate when the publish of one fails. Default: [`KeyOrder::Free`].
     pub fn order(mut self, order: KeyOrder) -> Self {
         self.order = order;
+        self
+    }
+
+    /// How events stand in their messages, so that systems which read another form can share the stream. Default [`Form::Header`]; the
+    /// others allocate.
+    pub fn form(mut self, form: Form) -> Self {
+        self.form = form;
         self
     }
 
@@ -147,7 +156,7 @@ impl<T: Send + 'static> PublisherBuilder<T> {
     }
 
     fn spawn(self, tell: Tell<T>) -> Result<Publisher<T>, PublisherError> {
-        let Self { bus, order, rate, most, patience, retry_if, .. } = self;
+        let Self { bus, form, order, rate, most, patience, retry_if, .. } = self;
         let js = bus.jetstream().clone();
         let shared = Arc::new(Shared::new(most));
         let route = match (order, rate) {
@@ -155,20 +164,21 @@ impl<T: Send + 'static> PublisherBuilder<T> {
             _ => Route::Queued,
         };
         let bucket = rate.map(|rate| TokenBucket::new(rate, Instant::now()));
-        let policy = Policy { order, patience, retry_if };
-        let worker = Worker::new(js.clone(), Arc::clone(&shared), policy, bucket, tell);
+        let policy = Policy { form, order, patience, retry_if };
+        let worker = Worker::new(js, Arc::clone(&shared), policy, bucket, tell);
         let thread = thread::Builder::new().name("publish".into());
         thread.spawn(|| worker.run()).map_err(PublisherError::Thread)?;
         let finish: Arc<dyn Finish> = Arc::clone(&shared) as Arc<dyn Finish>;
         bus.remember_publisher(&finish);
-        Ok(Publisher::new(js, shared, route))
+        Ok(Publisher::new(&bus, shared, route, form))
     }
 }
 
 impl<T> fmt::Debug for PublisherBuilder<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { order, rate, most, patience, .. } = self;
+        let Self { form, order, rate, most, patience, .. } = self;
         f.debug_struct("PublisherBuilder")
+            .field("form", form)
             .field("order", order)
             .field("rate", rate)
             .field("most", most)

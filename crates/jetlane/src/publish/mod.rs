@@ -2,6 +2,8 @@
 
 mod atomic;
 mod builder;
+mod checked;
+mod core;
 mod flight;
 mod keys;
 mod outcomes;
@@ -17,6 +19,7 @@ use crate::{EncodeError, EnvelopeError};
 
 pub(crate) use builder::PublisherDefaults;
 pub use builder::{PublisherBuilder, PublisherError};
+pub(crate) use checked::Checked;
 pub use keys::KeyOrder;
 pub use outcomes::Outcomes;
 pub use published::{NotPublished, Published};
@@ -40,6 +43,22 @@ pub enum PublishError {
     /// The events can not be sent as one atomic batch: see there.
     #[error(transparent)]
     Atomic(AtomicError),
+    /// The topic is core: nobody would ever acknowledge the event. Publish it by [`crate::EventBus::publish_core`]. The caller's fault.
+    #[error(
+        "the topic {topic:?} is core: its events are stored nowhere, and are published by publish_core"
+    )]
+    Core {
+        /// The topic.
+        topic: String,
+    },
+    /// The topic is not known as core: its event might be stored, and nobody would know. The caller's fault.
+    #[error(
+        "the topic {topic:?} is not core on this bus: ensure it as that (Topic::core), or use publish"
+    )]
+    NotCore {
+        /// The topic.
+        topic: String,
+    },
     /// As many events as [`PublisherBuilder::most`] have no outcome yet, or one that nobody has taken, and stayed so for
     /// `Limits::publish_wait` (with [`Publisher::try_publish`], and in callbacks: do so now). Whoever takes them is too slow, or the server is.
     #[error("{most} events have no outcome yet, or one that nobody has taken, the limit (most)")]

@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 use jetlane_client::{AsSubject, HeaderBlock as _, Subject, later};
 use jetlane_jetstream::JetStream;
 
-use super::PublishError;
 use super::shared::{Event, Shared, Stage};
-use crate::{CloseError, Envelope};
+use super::{Checked, PublishError};
+use crate::topic::CoreTopics;
+use crate::{CloseError, Envelope, EventBus, Form};
 
 /// Publishes events, and tells of each what became of it: once, in a row with the others ([`crate::Outcomes`]) or to a callback. Made by
 /// [`crate::EventBus::publisher`]; shared by reference.
@@ -18,6 +19,8 @@ pub struct Publisher<T> {
     js: JetStream,
     shared: Arc<Shared<T>>,
     route: Route,
+    form: Form,
+    core: Arc<CoreTopics>,
 }
 
 /// Who publishes what is accepted.
@@ -30,8 +33,9 @@ pub(super) enum Route {
 }
 
 impl<T> Publisher<T> {
-    pub(super) fn new(js: JetStream, shared: Arc<Shared<T>>, route: Route) -> Self {
-        Self { js, shared, route }
+    pub(super) fn new(bus: &EventBus, shared: Arc<Shared<T>>, route: Route, form: Form) -> Self {
+        let (js, core) = (bus.jetstream().clone(), Arc::clone(bus.core_topics()));
+        Self { js, shared, route, form, core }
     }
 
     pub(super) fn shared(&self) -> &Arc<Shared<T>> {
@@ -96,6 +100,8 @@ impl<T> Publisher<T> {
         token: T,
         deadline: Option<Instant>,
     ) -> Result<(), PublishError> {
+        let topic = Checked::of(topic)?;
+        self.core.refuse(topic)?;
         match self.route {
             Route::Direct => self.publish_now(topic, event, token, deadline),
             Route::Queued => self.queue(topic, event, token, deadline),
@@ -104,23 +110,22 @@ impl<T> Publisher<T> {
 
     fn publish_now(
         &self,
-        topic: &impl AsSubject,
+        topic: Checked<'_>,
         event: &Envelope,
         token: T,
         deadline: Option<Instant>,
     ) -> Result<(), PublishError> {
+        let message = event.encode(self.form, topic.as_str())?;
         drop(self.shared.reserve(deadline)?);
-        let published = event.headers().map_err(PublishError::from).and_then(|headers| {
-            Ok(match deadline {
-                Some(_) => self.js.publish_with(topic, &headers, event.payload())?,
-                None => self.js.try_publish_with(topic, &headers, event.payload())?,
-            })
-        });
+        let published = match deadline {
+            Some(_) => self.js.publish_with(topic, &message, message.body()),
+            None => self.js.try_publish_with(topic, &message, message.body()),
+        };
         match published {
             Ok(ticket) => self.shared.fly(ticket, token),
             Err(error) => {
                 self.shared.take_back();
-                return Err(error);
+                return Err(error.into());
             }
         }
         Ok(())
@@ -129,16 +134,17 @@ impl<T> Publisher<T> {
     /// What is wrong with the event is told to the caller here, not in its outcome.
     fn queue(
         &self,
-        topic: &impl AsSubject,
+        topic: Checked<'_>,
         event: &Envelope,
         token: T,
         deadline: Option<Instant>,
     ) -> Result<(), PublishError> {
-        let refused = |error| PublishError::JetStream(error);
-        let topic =
-            topic.as_subject().and_then(Subject::new).map_err(|error| refused(error.into()))?;
-        let size = event.headers()?.encoded_len() + event.payload().len();
-        self.js.client().check_size(size).map_err(|error| refused(error.into()))?;
+        let refused = |error: jetlane_client::PublishError| PublishError::JetStream(error.into());
+        let topic = Subject::new(topic.as_str());
+        let topic = topic.map_err(|error| refused(error.into()))?;
+        let message = event.encode(self.form, topic.as_str())?;
+        let size = message.encoded_len() + message.body().len();
+        self.js.client().check_size(size).map_err(refused)?;
         let envelope = event.clone();
         let event =
             Event { topic, envelope, token, taken: 0, attempts: 0, since: None, unknown: None };

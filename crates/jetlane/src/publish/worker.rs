@@ -8,21 +8,21 @@ use std::time::{Duration, Instant};
 use bytestring::ByteString;
 use jetlane_client::proto::Backoff;
 use jetlane_client::{Containment, later};
-use jetlane_jetstream::{
-    JetStream, NotStored, Outcome, PublishError, Rejection, Stored, Ticket, Unknown,
-};
+use jetlane_jetstream::{JetStream, NotStored, Outcome, Rejection, Stored, Ticket, Unknown};
 
 use super::flight::Flight;
 use super::keys::{Entry, Keys};
 use super::rate::TokenBucket;
-use super::shared::{Accepted, Event, Shared, Stage};
-use super::{KeyOrder, NotPublished, Published};
+use super::shared::{Accepted, Event, Shared, Stage, closed};
+use super::{KeyOrder, NotPublished, PublishError, Published};
+use crate::Form;
 
 /// How long nothing is tried when the connection takes no more: nobody tells when it does again.
 const LOOK: Duration = Duration::from_millis(5);
 
 /// How events are published.
 pub(super) struct Policy {
+    pub(super) form: Form,
     pub(super) order: KeyOrder,
     pub(super) patience: Duration,
     pub(super) retry_if: Box<dyn Fn(&Rejection) -> bool + Send>,
@@ -177,11 +177,9 @@ impl<T: Send + 'static> Worker<T> {
                     return Some(now + LOOK);
                 }
                 Err(error) => {
-                    let why = match error {
-                        PublishError::Client(jetlane_client::PublishError::Closed) => {
-                            NotPublished::Closed
-                        }
-                        error => NotPublished::Unsent(error.into()),
+                    let why = match error == closed() {
+                        true => NotPublished::Closed,
+                        false => NotPublished::Unsent(error),
                     };
                     self.fail(*event, why);
                 }
@@ -191,10 +189,9 @@ impl<T: Send + 'static> Worker<T> {
     }
 
     fn try_publish(&self, event: &Event<T>) -> Result<Ticket, PublishError> {
-        let envelope = &event.envelope;
-        // It was checked when it was accepted.
-        let headers = envelope.headers().map_err(|_| jetlane_client::PublishError::Closed)?;
-        self.js.try_publish_with(&event.topic, &headers, envelope.payload())
+        let Event { topic, envelope, .. } = event;
+        let message = envelope.encode(self.policy.form, topic.as_str())?;
+        Ok(self.js.try_publish_with(topic, &message, message.body())?)
     }
 
     fn launch(&mut self, ticket: Ticket, cargo: Cargo<T>) {
@@ -354,9 +351,10 @@ impl<T> Event<T> {
 /// True if it may be taken later.
 fn has_no_room(error: &PublishError) -> bool {
     use jetlane_client::PublishError::{Disconnected, Full};
+    use jetlane_jetstream::PublishError::{Client, Tickets, Window};
     match error {
-        PublishError::Window { .. } | PublishError::Tickets { .. } => true,
-        PublishError::Client(error) => matches!(error, Full | Disconnected),
+        PublishError::JetStream(Window { .. } | Tickets { .. }) => true,
+        PublishError::JetStream(Client(error)) => matches!(error, Full | Disconnected),
         _ => false,
     }
 }

@@ -10,6 +10,10 @@ pub(crate) enum Outcome {
     DeadLettered,
     Parked,
     PassedOver,
+    /// Of a listener.
+    Failed,
+    /// Of a listener.
+    Dropped,
     Panicked,
 }
 
@@ -38,6 +42,8 @@ impl Count {
             Outcome::DeadLettered => "dead_lettered",
             Outcome::Parked => "parked",
             Outcome::PassedOver => "passed_over",
+            Outcome::Failed => "failed",
+            Outcome::Dropped => "dropped",
             Outcome::Panicked => "",
         };
         let counter = match outcome {

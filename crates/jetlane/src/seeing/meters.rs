@@ -33,11 +33,13 @@ impl Meters {
         }
     }
 
-    /// The handler of an event is called that was stored at `stored_ns`, in nanoseconds since 1970.
-    pub(crate) fn begin(&self, stored_ns: u64) -> Handling<'_> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let stored = std::time::Duration::from_nanos(stored_ns);
-        self.age.record(now.saturating_sub(stored));
+    /// The handler of an event is called. If it was stored, that was at `stored_ns`, in nanoseconds since 1970.
+    pub(crate) fn begin(&self, stored_ns: Option<u64>) -> Handling<'_> {
+        if let Some(stored_ns) = stored_ns {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            let stored = std::time::Duration::from_nanos(stored_ns);
+            self.age.record(now.saturating_sub(stored));
+        }
         Handling { meters: self, begun: Instant::now() }
     }
 

@@ -12,7 +12,7 @@ impl Meters {
     }
 
     #[inline]
-    pub(crate) fn begin(&self, _: u64) -> Handling {
+    pub(crate) fn begin(&self, _: Option<u64>) -> Handling {
         Handling
     }
 

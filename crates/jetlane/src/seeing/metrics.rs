@@ -6,7 +6,7 @@
 //! | `jetlane_published_total` | counter | | acknowledged publishes that were queued; an atomic batch is one |
 //! | `jetlane_publish_outcomes_total` | counter | `outcome`: `stored`, `duplicate`, `rejected`, `unknown` | how they ended |
 //! | `jetlane_publishes_pending` | gauge | | those that wait for their ack |
-//! | `jetlane_events_total` | counter | `subscription`; `outcome`: `handled`, `retried`, `rejected`, `dead_lettered`, `parked`, `passed_over` | what became of events: [`crate::Counts`] |
+//! | `jetlane_events_total` | counter | `subscription`; `outcome`: `handled`, `retried`, `rejected`, `dead_lettered`, `parked`, `passed_over`; of listeners `handled`, `failed`, `dropped`, `passed_over` | what became of events: [`crate::Counts`], [`crate::ListenerCounts`] |
 //! | `jetlane_handler_panics_total` | counter | `subscription` | panics of handlers |
 //! | `jetlane_handler_seconds` | histogram | `subscription` | how long a handler took, also one that failed |
 //! | `jetlane_event_age_seconds` | histogram | `subscription` | how long an event was stored when its handler was called, by the clocks of server and host |

@@ -1,17 +1,16 @@
 //! A span of the crate `tracing` around every handler.
 
-use jetlane_jetstream::Held;
 use tracing::field::{Empty, display};
 use tracing::info_span;
 use tracing::span::EnteredSpan;
 
-use crate::Envelope;
+use crate::{Envelope, RawEvent};
 
 /// Enters the span of an event. Its trace, if it has one, becomes the fields `trace_id` and `parent_id`, as `tracing` itself knows no parent in
 /// another process; whoever exports spans finds them there.
 #[inline]
-pub(crate) fn enter(subscription: &str, held: &Held, event: &Envelope) -> EnteredSpan {
-    let subject = String::from_utf8_lossy(held.message.subject_bytes());
+pub(crate) fn enter(subscription: &str, raw: &RawEvent<'_>, event: &Envelope) -> EnteredSpan {
+    let subject = String::from_utf8_lossy(raw.subject());
     let span = info_span!(
         target: "jetlane",
         "handle",
@@ -20,8 +19,8 @@ pub(crate) fn enter(subscription: &str, held: &Held, event: &Envelope) -> Entere
         event_id = event.event_id(),
         event_type = event.event_type(),
         aggregate_id = event.aggregate_id(),
-        sequence = held.delivery.stream_sequence,
-        delivered = held.delivery.delivered,
+        sequence = raw.sequence(),
+        delivered = raw.delivered(),
         trace_id = Empty,
         parent_id = Empty,
     );
@@ -36,9 +35,9 @@ pub(crate) fn enter(subscription: &str, held: &Held, event: &Envelope) -> Entere
 
 /// As [`enter`], for a message as it is.
 #[inline]
-pub(crate) fn enter_raw(subscription: &str, held: &Held) -> EnteredSpan {
-    let subject = String::from_utf8_lossy(held.message.subject_bytes());
-    let (sequence, delivered) = (held.delivery.stream_sequence, held.delivery.delivered);
+pub(crate) fn enter_raw(subscription: &str, raw: &RawEvent<'_>) -> EnteredSpan {
+    let subject = String::from_utf8_lossy(raw.subject());
+    let (sequence, delivered) = (raw.sequence(), raw.delivered());
     info_span!(target: "jetlane", "handle", subscription, subject = &*subject, sequence, delivered)
         .entered()
 }

@@ -1,18 +1,16 @@
 //! What stands in for spans where they are not built in (without the feature `tracing`): nothing.
 
-use jetlane_jetstream::Held;
-
-use crate::Envelope;
+use crate::{Envelope, RawEvent};
 
 /// A span that was entered.
 pub(crate) struct Entered;
 
 #[inline]
-pub(crate) fn enter(_: &str, _: &Held, _: &Envelope) -> Entered {
+pub(crate) fn enter(_: &str, _: &RawEvent<'_>, _: &Envelope) -> Entered {
     Entered
 }
 
 #[inline]
-pub(crate) fn enter_raw(_: &str, _: &Held) -> Entered {
+pub(crate) fn enter_raw(_: &str, _: &RawEvent<'_>) -> Entered {
     Entered
 }

@@ -39,12 +39,12 @@ impl fmt::Debug for Next<'_> {
 
 /// All that runs around the handlers of a subscription, the outermost first.
 #[derive(Clone, Default)]
-pub(super) struct Arounds {
+pub(crate) struct Arounds {
     arounds: Vec<Arc<Around>>,
 }
 
 impl Arounds {
-    pub(super) fn add(
+    pub(crate) fn add(
         &mut self,
         around: impl Fn(&Envelope, Next<'_>) -> Verdict + Send + Sync + 'static,
     ) {

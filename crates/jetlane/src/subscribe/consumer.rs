@@ -4,8 +4,8 @@ use jetlane_client::SubjectFilter;
 use jetlane_client::proto::check_name;
 use jetlane_jetstream::{AckPolicy, ApiError, ConsumerConfig, ConsumerInfo, Settlement};
 
+use super::handler::filters;
 use super::{Owners, Subscribe, SubscribeError};
-use crate::topic::covers;
 
 impl Subscribe {
     pub(super) fn make_consumer(&self) -> Result<ConsumerInfo, SubscribeError> {
@@ -40,22 +40,11 @@ impl Subscribe {
         config.ack_wait = self.ack_wait;
         // The server reports a single filter in a field of its own, and takes only one of the two.
         config.filter_subject = String::new();
-        config.filter_subjects = self.filters();
+        // The server wants filters that do not overlap.
+        config.filter_subjects = filters(&self.handlers);
         // What pushes can not be pulled from: without this the server says so now, and not at every pull.
         config.other.remove("deliver_subject");
         config.max_ack_pending(self.max_ack_pending.unwrap_or_else(|| self.held_at_most()))
-    }
-
-    /// The topics, each once, and without those that others stand for: the server wants filters that do not overlap.
-    fn filters(&self) -> Vec<String> {
-        let mut filters: Vec<String> = Vec::new();
-        for (topic, _) in &self.handlers {
-            if !filters.iter().any(|filter| covers(filter, topic)) {
-                filters.retain(|filter| !covers(topic, filter));
-                filters.push(topic.clone());
-            }
-        }
-        filters
     }
 
     /// The one stream that stores all topics.

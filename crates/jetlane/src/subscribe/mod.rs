@@ -33,14 +33,14 @@ use jetlane_lanes::{Config, Lanes, Pinning, StartError};
 
 use crate::{Envelope, EventBus, IntoVerdict, Verdict};
 
-use around::Arounds;
+pub(crate) use around::Arounds;
 pub use around::Next;
 use breaker::Breaker;
 pub use breaker::{BreakerState, CircuitBreaker};
 pub use dead::DeadLetters;
 use dead::stream_of_letters;
 pub use handler::RawEvent;
-use handler::{Handler, Handlers};
+pub(crate) use handler::{Handled, Handler, Handlers, WrongTopic, filters};
 pub use health::{Backlog, SubscriptionHealth};
 use letter::Writer;
 pub use order::OrderBy;
@@ -104,6 +104,12 @@ pub enum SubscribeError {
     /// The lanes could not be started.
     #[error(transparent)]
     Lanes(#[from] StartError),
+}
+
+impl From<WrongTopic> for SubscribeError {
+    fn from(WrongTopic { topic, source }: WrongTopic) -> Self {
+        Self::Topic { topic, source }
+    }
 }
 
 /// A subscription about to start: give it handlers by topic, then start it.
@@ -199,8 +205,7 @@ impl Subscribe {
         topic: &str,
         handler: impl Fn(&Envelope) -> R + Send + Sync + 'static,
     ) -> Self {
-        let handler = Handler::Envelope(Box::new(move |event| handler(event).into_verdict()));
-        self.handlers.push((topic.into(), handler));
+        self.handlers.push((topic.into(), Handler::envelope(handler)));
         self
     }
 
@@ -213,8 +218,7 @@ impl Subscribe {
         event_type: &str,
         handler: impl Fn(&Envelope) -> R + Send + Sync + 'static,
     ) -> Self {
-        let handler = Box::new(move |event: &Envelope| handler(event).into_verdict());
-        self.handlers.push((topic.into(), Handler::Typed(event_type.into(), handler)));
+        self.handlers.push((topic.into(), Handler::typed(event_type, handler)));
         self
     }
 
@@ -242,8 +246,7 @@ impl Subscribe {
         most: NonZeroUsize,
         handler: impl Fn(&[Envelope]) -> R + Send + Sync + 'static,
     ) -> Self {
-        let handler = Box::new(move |events: &[Envelope]| handler(events).into_verdict());
-        self.handlers.push((topic.into(), Handler::Batch(most, handler)));
+        self.handlers.push((topic.into(), Handler::batch(most, handler)));
         self
     }
 
@@ -265,8 +268,7 @@ impl Subscribe {
         topic: &str,
         handler: impl Fn(&RawEvent<'_>) -> R + Send + Sync + 'static,
     ) -> Self {
-        let handler = Handler::Raw(Box::new(move |event| handler(event).into_verdict()));
-        self.handlers.push((topic.into(), handler));
+        self.handlers.push((topic.into(), Handler::raw(handler)));
         self
     }
 
@@ -459,10 +461,13 @@ impl Subscribe {
             writer,
             stream,
             parking,
-            handlers: Handlers::new(self.handlers)?,
-            arounds: self.arounds,
+            handlers: Handlers::new(
+                &self.name,
+                self.handlers,
+                self.arounds,
+                self.decompress_up_to,
+            )?,
             order: self.order,
-            decompress_up_to: self.decompress_up_to,
             policy: Policy {
                 pace: self.pace,
                 dead: self.dead,

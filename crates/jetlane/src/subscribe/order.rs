@@ -22,7 +22,7 @@ pub enum OrderBy {
 impl OrderBy {
     /// The key of a message; `None` if it has none.
     #[inline]
-    pub(super) fn key(self, message: &Message) -> Option<Cow<'_, [u8]>> {
+    pub(crate) fn key(self, message: &Message) -> Option<Cow<'_, [u8]>> {
         match self {
             Self::Aggregate => Envelope::aggregate_id_of(message),
             Self::Subject => Some(Cow::Borrowed(message.subject_bytes())),

@@ -1,19 +1,17 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use jetlane_client::Message;
 use jetlane_jetstream::Settle;
 use jetlane_lanes::Step;
 
-use super::around::Arounds;
 use super::breaker::{Admission, Breaker, Turn};
-use super::handler::{Handler, Handlers, OnBatch, RawEvent};
+use super::handler::{Handled, Handlers, OnBatch, RawEvent};
 use super::letter::Writer;
 use super::order::OrderBy;
 use super::policy::{Job, Phase, Policy, Steps};
 use super::shared::Shared;
 use crate::letters::redrive::Redrive;
-use crate::{Envelope, EnvelopeError, Verdict, seeing};
+use crate::{Verdict, seeing};
 
 /// An event that no handler here is for goes back for this long: another process may have one.
 const NOT_OURS: Duration = Duration::from_secs(1);
@@ -35,11 +33,8 @@ pub(super) struct Task {
     pub(super) name: String,
     pub(super) stream: String,
     pub(super) handlers: Handlers,
-    pub(super) arounds: Arounds,
     pub(super) order: OrderBy,
     pub(super) policy: Policy,
-    /// Most bytes that a compressed payload may become.
-    pub(super) decompress_up_to: usize,
     pub(super) writer: Writer,
     /// Where parked events are: the stream, and what the subjects begin with.
     pub(super) parking: Option<ParkingPlace>,
@@ -50,21 +45,6 @@ pub(super) struct Task {
 pub(super) struct ParkingPlace {
     pub(super) stream: String,
     pub(super) prefix: String,
-}
-
-impl Task {
-    fn read(&self, message: &Message) -> Result<Envelope, EnvelopeError> {
-        Envelope::read_up_to(message, self.decompress_up_to)
-    }
-}
-
-/// What came of an event.
-enum Handled {
-    With(Verdict),
-    /// Its topic is ours, and its type is nobody's here.
-    OtherType,
-    /// Its topic is nobody's here, as that of an event which was on its way when the subscription changed.
-    OtherTopic,
 }
 
 impl Worker {
@@ -84,48 +64,24 @@ impl Worker {
     }
 
     /// Handles an event, or a batch, unless nobody here is for it.
-    fn handle(&self, job: &Job) -> Handled {
-        let held = &job.held;
-        let mut envelope = None;
-        let mut found = false;
-        for handler in self.task.handlers.find(held.message.subject_bytes()) {
-            found = true;
-            let (wanted, handler) = match handler {
-                Handler::Raw(handler) => {
-                    let delivery = &held.delivery;
-                    let (sequence, delivered) = (delivery.stream_sequence, delivery.delivered);
-                    let _span = seeing::enter_raw(&self.task.name, held);
-                    let _time = self.shared.meters.begin(delivery.timestamp_ns);
-                    let event = RawEvent::new(&held.message, sequence, delivered);
-                    return Handled::With(handler(&event));
-                }
-                Handler::Batch(_, handler) => {
-                    return Handled::With(self.handle_batch(job, handler));
-                }
-                Handler::Envelope(handler) => (None, handler),
-                Handler::Typed(wanted, handler) => (Some(wanted), handler),
-            };
-            let event = match envelope.get_or_insert_with(|| self.task.read(&held.message)) {
-                Ok(event) => event,
-                Err(error) => return Handled::With(Verdict::Reject { reason: error.to_string() }),
-            };
-            if wanted.is_none_or(|wanted| wanted == event.event_type()) {
-                let _span = seeing::enter(&self.task.name, held, event);
-                let _time = self.shared.meters.begin(held.delivery.timestamp_ns);
-                return Handled::With(self.task.arounds.run(&**handler, event));
-            }
+    #[inline]
+    fn handle(&self, job: &Job) -> Handled<'_> {
+        let event = RawEvent::delivered_by(&job.held);
+        match self.task.handlers.handle(&event, &self.shared.meters) {
+            Handled::Batch(handler) => Handled::With(self.handle_batch(job, handler)),
+            handled => handled,
         }
-        if found { Handled::OtherType } else { Handled::OtherTopic }
     }
 
     /// Handles a batch, or the next one of those that go one by one.
     fn handle_batch(&self, job: &Job, handler: &OnBatch) -> Verdict {
         let together = job.more.iter().take(job.count() - 1);
         let all = [&job.held].into_iter().chain(together);
-        match all.map(|held| self.task.read(&held.message)).collect::<Result<Vec<_>, _>>() {
+        match all.map(|held| self.task.handlers.read(&held.message)).collect::<Result<Vec<_>, _>>()
+        {
             Ok(events) => {
-                let _span = seeing::enter_raw(&self.task.name, &job.held);
-                let _time = self.shared.meters.begin(job.held.delivery.timestamp_ns);
+                let _span = seeing::enter_raw(&self.task.name, &RawEvent::delivered_by(&job.held));
+                let _time = self.shared.meters.begin(Some(job.held.delivery.timestamp_ns));
                 handler(&events)
             }
             // Of several, one by one shows which one it is.
@@ -321,7 +277,7 @@ impl jetlane_lanes::Worker for Worker {
                 self.shared.counts.passed_over.add_one();
                 self.settle(job, Settle::Ack)
             }
-            Handled::OtherTopic => {
+            Handled::OtherTopic | Handled::Batch(_) => {
                 self.abstain();
                 self.settle(job, Settle::Nak { delay: NOT_OURS })
             }

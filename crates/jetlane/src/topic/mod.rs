@@ -1,5 +1,6 @@
 //! Topics: what is stored, where, and for how long; ensured once, at start.
 
+mod core;
 mod plan;
 
 use std::time::Duration;
@@ -12,6 +13,8 @@ use jetlane_jetstream::{
 
 use crate::EventBus;
 
+pub use core::CoreTopic;
+pub(crate) use core::{CoreTopics, overlap};
 pub use plan::{Change, Plan, Step};
 
 /// What `ensure` may do.
@@ -48,6 +51,22 @@ pub enum TopicError {
     NotStored {
         /// The stream.
         stream: String,
+        /// The topic.
+        topic: String,
+    },
+    /// A stream stores some of the events of a topic that is to be core.
+    #[error(
+        "the stream {stream:?} stores events of {topic:?}, and those of a core topic are stored nowhere"
+    )]
+    Stored {
+        /// The stream.
+        stream: String,
+        /// The topic.
+        topic: String,
+    },
+    /// The topic is to be stored, and some of its events are of a topic that this bus has as core. The caller's fault.
+    #[error("events of {topic:?} are core on this bus, and so are stored nowhere")]
+    Core {
         /// The topic.
         topic: String,
     },
@@ -207,6 +226,32 @@ impl<'a> Topic<'a> {
         self
     }
 
+    /// Declares it as a *core* topic instead: its events are stored nowhere. They go to whoever listens ([`EventBus::listen`]) when they are
+    /// published ([`EventBus::publish_core`]), at most once. For what is of no use later: prices, positions, hints that a cache is stale.
+    /// What was said of a stream does not count then, as there is none.
+    ///
+    /// ```
+    /// use jetlane::{Envelope, EventBus, Strategy};
+    /// # use std::sync::mpsc;
+    /// # let server = jetlane_testkit::Server::start()?;
+    /// # let bus = EventBus::connect(&server.url())?;
+    /// # let (seen, ticks) = mpsc::channel();
+    ///
+    /// bus.topic("tick.>").core().ensure(Strategy::CreateOnly)?;
+    /// bus.listen("screen")
+    ///     .on("tick.*", move |event: &Envelope| {
+    ///         println!("{} is at {:?}", event.aggregate_id(), event.payload());
+    /// #       seen.send(()).unwrap();
+    ///     })
+    ///     .start()?;
+    /// bus.publish_core("tick.eu", Envelope::new("ACME", "PriceChanged", "17.03"))?;
+    /// # ticks.recv()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn core(self) -> CoreTopic<'a> {
+        CoreTopic::new(self.bus, self.topic)
+    }
+
     /// Lets [`Strategy::CreateOrUpdate`] make changes that delete events. Default: they are refused.
     pub fn allow_loss(mut self) -> Self {
         self.losses = Losses::Allowed;
@@ -228,6 +273,9 @@ impl<'a> Topic<'a> {
     /// [`TopicError`] says why not. Nothing was changed then.
     pub fn ensure(self, strategy: Strategy) -> Result<Ensured, TopicError> {
         let filter = SubjectFilter::new(self.topic)?;
+        if self.bus.core_topics().overlap(self.topic) {
+            return Err(TopicError::Core { topic: self.topic.into() });
+        }
         if strategy == Strategy::Skip {
             check_name(&self.stream).map_err(ApiError::from)?;
             self.bus.remember_topic(filter, &self.stream);
