@@ -19,6 +19,8 @@ mod bell;
 mod database;
 mod entry;
 mod error;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod inbox;
 mod outbox;
 mod partition;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
@@ -35,6 +37,10 @@ pub use add::{AddError, Insert, Transaction};
 pub use database::Database;
 pub use entry::{Entry, EntryError};
 pub use error::DatabaseError;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub use inbox::{Driver, Inbox, InboxCounts, Seen};
+#[cfg(feature = "sqlite")]
+pub use inbox::Sqlite;
 pub use outbox::Outbox;
 pub use partition::{PARTITIONS, partition};
 #[cfg(any(feature = "sqlite", feature = "postgres"))]

@@ -133,6 +133,62 @@ CREATE INDEX {bare}_sent_at ON {sent} (sent_at);
     )
 }
 
+/// The tables of an inbox for PostgreSQL (13 or later).
+pub fn inbox_postgres(table: &Table) -> String {
+    let (key, event, bare) = (table.beside("key"), table.beside("event"), table.bare());
+    format!(
+        "\
+-- How far each key was handled by each subscription (Seen::ByKey).
+CREATE TABLE {key} (
+  subscription text NOT NULL,
+  key text NOT NULL,
+  -- The place in the stream of the last event that was handled, and when it was stored: nanoseconds since 1970.
+  sequence bigint NOT NULL,
+  stored_at bigint NOT NULL,
+  event_id text NOT NULL,
+  PRIMARY KEY (subscription, key)
+) WITH (fillfactor = 80);
+
+-- Which events were handled by each subscription (Seen::ById), until they are pruned.
+CREATE TABLE {event} (
+  subscription text NOT NULL,
+  event_id text NOT NULL,
+  handled_at timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (subscription, event_id)
+);
+CREATE INDEX {bare}_handled_at ON {event} (subscription, handled_at);
+"
+    )
+}
+
+/// The tables of an inbox for SQLite (3.35 or later).
+pub fn inbox_sqlite(table: &Table) -> String {
+    let (key, event, bare) = (table.beside("key"), table.beside("event"), table.bare());
+    format!(
+        "\
+-- How far each key was handled by each subscription (Seen::ByKey).
+CREATE TABLE {key} (
+  subscription TEXT NOT NULL,
+  key TEXT NOT NULL,
+  -- The place in the stream of the last event that was handled, and when it was stored: nanoseconds since 1970.
+  sequence INTEGER NOT NULL,
+  stored_at INTEGER NOT NULL,
+  event_id TEXT NOT NULL,
+  PRIMARY KEY (subscription, key)
+) STRICT, WITHOUT ROWID;
+
+-- Which events were handled by each subscription (Seen::ById), until they are pruned.
+CREATE TABLE {event} (
+  subscription TEXT NOT NULL,
+  event_id TEXT NOT NULL,
+  handled_at INTEGER NOT NULL DEFAULT (CAST(unixepoch('subsec') * 1000 AS INTEGER)),
+  PRIMARY KEY (subscription, event_id)
+) STRICT;
+CREATE INDEX {bare}_handled_at ON {event} (subscription, handled_at);
+"
+    )
+}
+
 /// Statements that read nothing, and fail if a table or a column is missing that is used.
 pub(crate) fn probes(table: &Table) -> Vec<String> {
     let (lease, relay, stopped, sent) = beside(table);

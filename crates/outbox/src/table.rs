@@ -58,6 +58,11 @@ impl Table {
         Ok(Self { name })
     }
 
+    /// What the tables of an inbox are named after, by default: `jetlane_inbox`.
+    pub fn inbox() -> Self {
+        Self { name: "jetlane_inbox".into() }
+    }
+
     /// A table beside it.
     pub(crate) fn beside(&self, suffix: &str) -> String {
         format!("{}_{suffix}", self.name)
