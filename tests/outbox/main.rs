@@ -1,5 +1,6 @@
 //! The outbox and the inbox: on real databases, with real nats-servers.
 
 mod failures;
+mod histories;
 mod relay;
 mod service;

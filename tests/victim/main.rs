@@ -4,6 +4,7 @@
 mod cuts;
 mod handle;
 mod numbers;
+mod outbox;
 mod secrets;
 mod session;
 #[cfg(unix)]
@@ -23,6 +24,8 @@ fn main() {
         ["session", url, run, beats] => session::run(url, run, beats == "beats", None),
         ["session", url, run, beats, ca] => session::run(url, run, beats == "beats", Some(ca)),
         ["handle", url, settlement] => handle::run(url, settlement),
+        ["relay", url, database] => outbox::relay(url, database),
+        ["consumer", url, database, name] => outbox::consumer(url, database, name),
         ["secrets", port, seed, way] => secrets::run(port, seed, way),
         #[cfg(unix)]
         ["storm", url, run, count] => storm::run(url, run, count.parse().unwrap()),

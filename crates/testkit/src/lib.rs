@@ -84,6 +84,8 @@ pub use raw::{Publisher, RawSocket};
 #[cfg(unix)]
 pub use scripted::Scripted;
 pub use server::{ReloadError, Server, ServerBuilder};
+#[cfg(unix)]
+pub use signals::{pause, resume};
 #[cfg(feature = "tls")]
 pub use tls::{Certificates, Flaw, Identity};
 pub use tools::CommandError;

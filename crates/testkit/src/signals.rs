@@ -12,6 +12,16 @@ pub(crate) fn send(child: &Child, signal: Signal) {
     let _ = kill_process(Pid::from_child(child), signal);
 }
 
+/// Stops a child where it stands (`SIGSTOP`), and returns when it has stopped indeed, or has ended.
+pub fn pause(child: &Child) {
+    stop(child);
+}
+
+/// Lets a child go on that was stopped (`SIGCONT`).
+pub fn resume(child: &Child) {
+    send(child, Signal::CONT);
+}
+
 /// Sends `SIGSTOP`, and returns when the child has stopped indeed (or has ended).
 pub(crate) fn stop(child: &Child) {
     send(child, Signal::STOP);

@@ -19,6 +19,8 @@ pub(crate) struct Recovery {
     owned: Vec<Owned>,
     /// Rows up to this position were looked up.
     after: i64,
+    /// The last page was not full: what is behind it was added later, and the one before us has not had it as an owner.
+    is_done: bool,
 }
 
 /// Why a page was not looked up. To be tried again.
@@ -29,7 +31,7 @@ pub(crate) enum Halted {
 
 impl Recovery {
     pub(crate) fn of(owned: Vec<Owned>) -> Self {
-        Self { owned, after: i64::MIN }
+        Self { owned, after: i64::MIN, is_done: false }
     }
 
     pub(crate) fn owned(&self) -> &[Owned] {
@@ -41,17 +43,21 @@ impl Recovery {
         self.owned.retain(|owned| !partitions.contains(&owned.partition));
     }
 
-    /// The next page: the rows that are stored already. `None` after the last one.
+    /// Whether all pages were looked up.
+    pub(crate) fn is_done(&self) -> bool {
+        self.is_done
+    }
+
+    /// Looks up the next page: the rows that are stored already.
     pub(crate) fn next(
         &mut self,
         store: &mut dyn Store,
         js: &JetStream,
         lookup: &mut Lookup,
         expected: &mut Expected,
-    ) -> Result<Option<Vec<Sent>>, Halted> {
+    ) -> Result<Vec<Sent>, Halted> {
         let partitions: Vec<_> = self.owned.iter().map(|owned| owned.partition).collect();
         let rows = store.waiting(&partitions, self.after, PAGE).map_err(Halted::Database)?;
-        let Some(newest) = rows.last().map(|row| row.position) else { return Ok(None) };
         let mut subjects: Vec<_> = rows.iter().map(|row| &*row.subject).collect();
         subjects.sort_unstable();
         subjects.dedup();
@@ -65,7 +71,8 @@ impl Recovery {
             let positions = rows.iter().filter(is_last).map(|row| row.position);
             sent.extend(positions.map(|position| Sent { position, sequence: last.sequence }));
         }
-        self.after = newest;
-        Ok(Some(sent))
+        self.after = rows.last().map_or(self.after, |row| row.position);
+        self.is_done = rows.len() < PAGE as usize;
+        Ok(sent)
     }
 }

@@ -53,6 +53,7 @@ pub(crate) struct Worker<'a> {
     /// Until then nobody can have taken over what is ours.
     valid_until: Instant,
     next_look: Instant,
+    next_page: Instant,
     is_closed: bool,
 }
 
@@ -115,6 +116,7 @@ impl<'a> Worker<'a> {
             next_beat: now,
             valid_until: now,
             next_look: now,
+            next_page: now,
             is_closed: false,
         }
     }
@@ -163,7 +165,7 @@ impl<'a> Worker<'a> {
             self.doubtful.next(),
             self.resting.next(),
             has_room.then_some(self.next_look),
-            self.recovery.as_ref().map(|_| self.next_look),
+            self.recovery.as_ref().map(|_| self.next_page),
             is_down.then_some(self.next_connect),
         ]
         .into_iter()
@@ -302,45 +304,39 @@ impl<'a> Worker<'a> {
         self.watch.dropped(&partitions);
     }
 
+    /// Looks up a page of what waits in partitions that were taken.
     fn recover(&mut self) {
-        let Some(mut recovery) = self.recovery.take() else { return };
         let now = Instant::now();
-        if now < self.next_look {
-            self.recovery = Some(recovery);
+        let (Some(recovery), Some(store)) = (&mut self.recovery, &mut self.store) else { return };
+        if now < self.next_page {
             return;
         }
-        let js = self.courier.jetstream().clone();
-        let (Some(store), keep) = (&mut self.store, self.settings.keep) else {
-            self.recovery = Some(recovery);
-            return;
-        };
-        let page = recovery.next(&mut **store, &js, &mut self.lookup, &mut self.courier.expected);
-        let page = match page {
-            Ok(Some(sent)) => {
-                store.sent(&sent, keep).map(|()| sent.len()).map_err(Halted::Database)
+        let (js, keep) = (self.courier.jetstream().clone(), self.settings.keep);
+        let found = recovery.next(&mut **store, &js, &mut self.lookup, &mut self.courier.expected);
+        let found = found.and_then(|sent| {
+            store.sent(&sent, keep).map_err(Halted::Database)?;
+            Ok(sent.len() as u64)
+        });
+        match found {
+            Ok(found) => {
+                self.shared.change(|status| {
+                    status.found += found;
+                    status.published += found;
+                });
+                if recovery.is_done() {
+                    self.recovery = None;
+                    self.next_look = now;
+                }
             }
-            Ok(None) => return self.look_now(),
-            Err(halted) => Err(halted),
-        };
-        self.recovery = Some(recovery);
-        match page {
-            Ok(found) => self.shared.change(|status| {
-                status.found += found as u64;
-                status.published += found as u64;
-            }),
             Err(Halted::Database(error)) => {
                 self.store = None;
                 self.database_failed(&error);
             }
             Err(Halted::Stream(error)) => {
                 self.reason = error.to_string();
-                self.next_look = now + pause(1);
+                self.next_page = now + pause(1);
             }
         }
-    }
-
-    fn look_now(&mut self) {
-        self.next_look = Instant::now();
     }
 
     // Rows.
