@@ -169,7 +169,7 @@ pub(crate) fn each_way_to_publish_is_for_its_kind_of_topic(place: Place) {
         let (publisher, outcomes) = bus.publisher().order(order).start().unwrap();
         assert_eq!(publisher.publish(topic, &one, ()), Err(core.clone()), "{order:?}");
         assert_eq!(publisher.try_publish(topic, &one, ()), Err(core.clone()), "{order:?}");
-        publisher.publish("order.x", &event("a", ""), ()).unwrap();
+        publisher.publish("order.x", event("a", ""), ()).unwrap();
         publisher.close(DEADLINE).unwrap();
         assert_eq!(outcomes.flatten().filter(|one| one.outcome.is_ok()).count(), 1);
     }
