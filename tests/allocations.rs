@@ -60,6 +60,7 @@ fn messages_cost_no_more_allocations_than_promised() {
         ("publish with acknowledgement", NONE, publish_async(&js)),
         ("consume inline", NONE, consume_inline(&js)),
         ("consume queued", AMORTISED, consume_queued(&js)),
+        ("publish an event", NONE, publish_events(&js)),
         ("handle an event", 1.0 + NONE, handle_events(&js)),
         ("publish and hear an event", 5.0 * AMORTISED, hear_events(&js)),
     ] {
@@ -147,6 +148,22 @@ fn consume_queued(js: &JetStream) -> f64 {
         for _ in 0..COUNT {
             messages.next_timeout(DEADLINE).expect("it comes").ack();
         }
+    })
+}
+
+fn publish_events(js: &JetStream) -> f64 {
+    let bus = EventBus::on(js.clone());
+    bus.topic("paid").ensure(Strategy::CreateOnly).unwrap();
+    let (subject, event) = (Subject::new("paid").unwrap(), Envelope::new("a", "Paid", "{}"));
+    let mut tickets: VecDeque<Ticket> = VecDeque::with_capacity(2001);
+    allocations(|| {
+        for _ in 0..COUNT {
+            tickets.push_back(bus.publish(&subject, &event).unwrap());
+            if tickets.len() > 2000 {
+                tickets.pop_front().unwrap().wait().unwrap();
+            }
+        }
+        tickets.drain(..).for_each(|ticket| assert!(ticket.wait().is_ok()));
     })
 }
 

@@ -55,6 +55,11 @@ behaviours! {
         an_update_changes_nothing_but_what_is_declared,
         a_consumer_that_is_there_goes_on_where_it_is,
         envelopes_of_all_forms_share_a_stream_in_order;
+    before:
+        what_runs_before_changes_every_event_that_is_published,
+        what_runs_before_keeps_events_back,
+        what_is_given_first_runs_first_and_once_an_event,
+        what_runs_before_is_done_before_compression;
     listen:
         a_core_topic_goes_to_who_listens_now_and_is_stored_nowhere,
         a_topic_is_persistent_or_core_and_never_both,

@@ -6,6 +6,8 @@ mod atomic;
 mod auth;
 #[path = "batches.rs"]
 mod batches;
+#[path = "before.rs"]
+mod before;
 #[path = "blocked.rs"]
 mod blocked;
 #[path = "breaker.rs"]

@@ -186,33 +186,39 @@ fn publishes_without_an_ack_are_counted_as_unknown() {
 #[test]
 fn events_on_the_lanes_are_seen_and_forgotten_with_them() {
     let server = Server::start().unwrap();
-    let (release, gate) = std::sync::mpsc::channel::<()>();
-    let gate = std::sync::Mutex::new(gate);
+    let gates = [(); 2].map(|()| std::sync::mpsc::channel::<()>());
+    let [(release, gate), (release_too, gate_too)] = gates;
+    let handler = |gate: std::sync::mpsc::Receiver<()>| {
+        let gate = std::sync::Mutex::new(gate);
+        move |_: &Envelope| {
+            // Ends when the test lets go of its end.
+            let _ = gate.lock().unwrap().recv();
+        }
+    };
     let (snapshotter, bus) = recorded(|| {
         let bus = EventBus::connect(&server.url()).unwrap();
         bus.topic("order.>").ensure(Strategy::CreateOnly).unwrap();
-        let handler = move |_: &Envelope| {
-            // Ends when the test lets go of its end.
-            let _ = gate.lock().unwrap().recv();
-        };
         let subscribe = bus.subscribe("billing").lanes(NonZeroUsize::MIN);
-        subscribe.on("order.>", handler).start().unwrap();
+        subscribe.on("order.>", handler(gate)).start().unwrap();
+        let listen = bus.listen("screen").lanes(NonZeroUsize::MIN);
+        listen.on("order.>", handler(gate_too)).start().unwrap();
         bus
     });
     for _ in 0..5 {
         bus.publish("order.x", Envelope::new("a", "T", "{}")).unwrap().wait().unwrap();
     }
     let mut sums = BTreeMap::new();
-    let held = "jetlane_events_held{subscription=billing}";
-    eventually("five are held", || {
+    let held = ["billing", "screen"];
+    let held = held.map(|name| format!("jetlane_events_held{{subscription={name}}}"));
+    eventually("five are held of each", || {
         look(&snapshotter, &mut sums);
-        (sums[held] == 5.0).then_some(())
+        held.iter().all(|name| sums[name] == 5.0).then_some(())
     });
     let undone = bus.close(Duration::from_millis(50)).unwrap_err();
-    assert_eq!((undone.stuck, undone.returned), (1, 4));
-    drop(release);
+    assert_eq!((undone.stuck, undone.returned, undone.lost), (2, 4, 4));
+    drop((release, release_too));
     look(&snapshotter, &mut sums);
-    assert_eq!(sums[held], 0.0);
+    assert!(held.iter().all(|name| sums[name] == 0.0), "{sums:?}");
 }
 
 #[test]

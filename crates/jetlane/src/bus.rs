@@ -1,4 +1,4 @@
-use std::borrow::Borrow;
+use std::borrow::{Borrow, Cow};
 use std::fmt;
 use std::sync::{Arc, Weak};
 
@@ -7,7 +7,7 @@ use jetlane_jetstream::{JetStream, Ticket};
 use parking_lot::Mutex;
 
 use crate::listen::Listening;
-use crate::publish::{Checked, Finish, PublisherDefaults};
+use crate::publish::{Befores, Checked, Finish, PublisherDefaults, publish_all};
 use crate::subscribe::{Running, SubscribeDefaults};
 use crate::topic::{CoreTopics, TopicDefaults, covers, overlap};
 use crate::{BatchError, Envelope, Form, PublishError, Subscribe, Topic};
@@ -20,6 +20,7 @@ use crate::{BatchError, Envelope, Form, PublishError, Subscribe, Topic};
 #[derive(Clone)]
 pub struct EventBus {
     inner: Arc<Inner>,
+    pub(crate) befores: Befores,
 }
 
 /// A bus that may be gone.
@@ -30,7 +31,7 @@ pub(crate) struct WeakBus {
 
 impl WeakBus {
     pub(crate) fn upgrade(&self) -> Option<EventBus> {
-        Some(EventBus { inner: self.inner.upgrade()? })
+        Some(EventBus::of(self.inner.upgrade()?))
     }
 }
 
@@ -111,18 +112,22 @@ impl EventBus {
     pub fn in_memory() -> Result<Self, ConnectError> {
         let server = jetlane_memory::MemoryServer::start().map_err(ConnectError::Reactor)?;
         let js = connect(&server.url(), ConnectOptions::new())?;
-        Ok(Self { inner: Arc::new(Inner { server: Some(server), ..Inner::on(js) }) })
+        Ok(Self::of(Arc::new(Inner { server: Some(server), ..Inner::on(js) })))
     }
 
     /// A bus on a connection that is there already.
     pub fn on(js: JetStream) -> Self {
-        Self { inner: Arc::new(Inner::on(js)) }
+        Self::of(Arc::new(Inner::on(js)))
+    }
+
+    fn of(inner: Arc<Inner>) -> Self {
+        Self { inner, befores: Befores::default() }
     }
 
     /// A bus on a connection that is there already, whose topics, subscriptions and publishers begin with `defaults`.
     #[cfg(feature = "config")]
     pub(crate) fn with_defaults(js: JetStream, defaults: Defaults) -> Self {
-        Self { inner: Arc::new(Inner { defaults, ..Inner::on(js) }) }
+        Self::of(Arc::new(Inner { defaults, ..Inner::on(js) }))
     }
 
     pub(crate) fn defaults(&self) -> &Defaults {
@@ -158,14 +163,7 @@ impl EventBus {
         topic: impl AsSubject,
         events: impl IntoIterator<Item = E>,
     ) -> Result<Vec<Ticket>, BatchError> {
-        let mut tickets = Vec::new();
-        for event in events {
-            match self.publish(&topic, event) {
-                Ok(ticket) => tickets.push(ticket),
-                Err(error) => return Err(BatchError { tickets, error }),
-            }
-        }
-        Ok(tickets)
+        publish_all(events, |event| self.publish(&topic, event))
     }
 
     /// As [`EventBus::publish`], in a form of choice, so that systems which read another one can share the stream. Whoever
@@ -181,8 +179,30 @@ impl EventBus {
         event: impl Borrow<Envelope>,
     ) -> Result<Ticket, PublishError> {
         let topic = Checked::of(&topic)?;
+        let event = self.pass(topic, event.borrow())?;
+        self.send(form, topic, &event)
+    }
+
+    /// What every event that is to be stored passes: its topic is one for it, and all that runs before is done.
+    #[inline]
+    pub(crate) fn pass<'a>(
+        &self,
+        topic: Checked<'_>,
+        event: &'a Envelope,
+    ) -> Result<Cow<'a, Envelope>, PublishError> {
         self.inner.core.refuse(topic)?;
-        let message = event.borrow().encode(form, topic.as_str())?;
+        self.befores.run(topic, event)
+    }
+
+    /// As [`EventBus::publish_as`], of what has passed.
+    #[inline]
+    pub(crate) fn send(
+        &self,
+        form: Form,
+        topic: Checked<'_>,
+        event: &Envelope,
+    ) -> Result<Ticket, PublishError> {
+        let message = event.encode(form, topic.as_str())?;
         Ok(self.inner.js.publish_with(topic, &message, message.body())?)
     }
 

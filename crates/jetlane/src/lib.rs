@@ -34,6 +34,11 @@
 //! This is for one process at a time a subscription's name, and then it holds over lost connections and dead processes,
 //! too. Processes that share a name ([`Subscribe::shared`]) have it each for itself only.
 //!
+//! # Stored or not
+//!
+//! A topic is stored in a stream, for every subscription to read ([`Topic`]). One that is of no use later is *core* ([`Topic::core`]): its events
+//! are stored nowhere, and go at most once to whoever listens now ([`EventBus::publish_core`], [`EventBus::listen`]).
+//!
 //! # What is in an event
 //!
 //! The bus carries bytes. A type that implements [`Event`] says what they stand for: [`EventBus::publish_event`] and

@@ -129,6 +129,13 @@ impl Envelope {
         self
     }
 
+    /// The same with this payload, which is not compressed ([`Envelope::compressed`]).
+    #[must_use]
+    pub fn with_payload(mut self, payload: impl Into<Bytes>) -> Self {
+        (self.payload, self.packed) = (payload.into(), Packed::default());
+        self
+    }
+
     /// Names this event among all. `None` only for an event that was read in [`Form::Json`] and came without: an id made
     /// up here would be another one each time it is delivered.
     pub fn event_id(&self) -> Option<&str> {

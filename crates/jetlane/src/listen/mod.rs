@@ -1,5 +1,6 @@
 //! Listeners: handlers of events as they are published, stored or not.
 
+mod error;
 mod listener;
 mod shared;
 mod sink;
@@ -11,14 +12,15 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jetlane_client::proto::{NameError, SubjectError, check_name};
+use jetlane_client::proto::check_name;
 use jetlane_client::{Client, CloseReason, State, SubjectFilter};
-use jetlane_lanes::{Config, Lanes, Pinning, StartError};
+use jetlane_lanes::{Config, Lanes, Pinning};
 
-use crate::subscribe::{Arounds, Handler, Handlers, Next, WrongTopic, filters};
+use crate::subscribe::{Arounds, Handler, Handlers, Next, filters};
 use crate::topic::overlap;
 use crate::{Envelope, EventBus, IntoVerdict, OrderBy, RawEvent, Verdict};
 
+pub use error::ListenError;
 pub(crate) use listener::Listening;
 pub use listener::{Listener, ListenerCounts, ListenerHealth};
 use shared::{Bounds, Shared};
@@ -27,41 +29,6 @@ use worker::{OnFailure, Task, Worker};
 
 /// The server has this long to take note of a listener before it is started all the same.
 const NOTICE: Duration = Duration::from_secs(5);
-
-/// Why a listener did not start. Nothing is heard then.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ListenError {
-    /// The listener's name can not be one. The caller's fault.
-    #[error(transparent)]
-    Name(#[from] NameError),
-    /// A topic is no subject. The caller's fault.
-    #[error("the topic {topic:?}: {source}")]
-    Topic {
-        /// The topic.
-        topic: String,
-        /// What is wrong with it.
-        source: SubjectError,
-    },
-    /// No handler was given. The caller's fault.
-    #[error("the listener has no handler: add one with `on` or `on_raw`")]
-    NoHandler,
-    /// The server does not permit this user to subscribe to a topic. The operator's to change.
-    #[error("this user may not subscribe to all topics of the listener")]
-    Denied,
-    /// The connection could not take a subscription: see there.
-    #[error(transparent)]
-    Subscribe(#[from] jetlane_client::SubscribeError),
-    /// The lanes could not be started.
-    #[error(transparent)]
-    Lanes(#[from] StartError),
-}
-
-impl From<WrongTopic> for ListenError {
-    fn from(WrongTopic { topic, source }: WrongTopic) -> Self {
-        Self::Topic { topic, source }
-    }
-}
 
 /// A listener about to start: give it handlers by topic, then start it.
 ///

@@ -4,6 +4,7 @@ use jetlane_client::AsSubject;
 use jetlane_jetstream::Ticket;
 
 use super::{Compress, Event};
+use crate::publish::{Checked, publish_all};
 use crate::{BatchError, PublishError};
 use crate::{Envelope, EventBus, Form};
 
@@ -47,7 +48,7 @@ impl Compressing {
         topic: impl AsSubject,
         event: impl Borrow<Envelope>,
     ) -> Result<Ticket, PublishError> {
-        self.bus.publish(topic, self.pack(event))
+        self.publish_as(Form::Header, topic, event)
     }
 
     /// As [`EventBus::publish_event`].
@@ -71,7 +72,7 @@ impl Compressing {
         topic: impl AsSubject,
         events: impl IntoIterator<Item = E>,
     ) -> Result<Vec<Ticket>, BatchError> {
-        self.bus.publish_batch(topic, events.into_iter().map(|event| self.pack(event)))
+        publish_all(events, |event| self.publish(&topic, event))
     }
 
     /// As [`EventBus::publish_as`]. Forms whose body is JSON are not compressed.
@@ -84,13 +85,11 @@ impl Compressing {
         topic: impl AsSubject,
         event: impl Borrow<Envelope>,
     ) -> Result<Ticket, PublishError> {
+        let topic = Checked::of(&topic)?;
+        let event = self.bus.pass(topic, event.borrow())?;
         match form {
-            Form::Json | Form::CloudEventsStructured => self.bus.publish_as(form, topic, event),
-            _ => self.bus.publish_as(form, topic, self.pack(event)),
+            Form::Json | Form::CloudEventsStructured => self.bus.send(form, topic, &event),
+            _ => self.bus.send(form, topic, &event.into_owned().compressed(&self.compress)),
         }
-    }
-
-    fn pack(&self, event: impl Borrow<Envelope>) -> Envelope {
-        event.borrow().clone().compressed(&self.compress)
     }
 }

@@ -44,8 +44,8 @@ impl EventBus {
         let mut batch = AtomicBatch::new();
         for (topic, event) in events {
             let topic = Checked::of(&topic)?;
-            self.core_topics().refuse(topic)?;
-            let message = event.borrow().encode(Form::Header, topic.as_str())?;
+            let event = self.pass(topic, event.borrow())?;
+            let message = event.encode(Form::Header, topic.as_str())?;
             batch.add_with(topic, &message, message.body())?;
         }
         Ok(self.jetstream().publish_atomic(&batch)?)

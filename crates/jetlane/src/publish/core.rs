@@ -41,7 +41,8 @@ impl EventBus {
         if !self.core_topics().have(topic.as_str()) {
             return Err(PublishError::NotCore { topic: topic.as_str().into() });
         }
-        let message = event.borrow().encode(form, topic.as_str())?;
+        let event = self.befores.run(topic, event.borrow())?;
+        let message = event.encode(form, topic.as_str())?;
         let published = self.client().publish_with(topic, None, &message, message.body());
         Ok(published.map_err(jetlane_jetstream::PublishError::from)?)
     }

@@ -1,6 +1,7 @@
 //! Publishing beyond one event and its ticket: atomic batches, and publishers with outcomes in a row.
 
 mod atomic;
+mod before;
 mod builder;
 mod checked;
 mod core;
@@ -17,6 +18,7 @@ use jetlane_jetstream::{AtomicError, Ticket};
 
 use crate::{EncodeError, EnvelopeError};
 
+pub(crate) use before::Befores;
 pub(crate) use builder::PublisherDefaults;
 pub use builder::{PublisherBuilder, PublisherError};
 pub(crate) use checked::Checked;
@@ -43,6 +45,12 @@ pub enum PublishError {
     /// The events can not be sent as one atomic batch: see there.
     #[error(transparent)]
     Atomic(AtomicError),
+    /// What runs before publishes does not let it pass: see [`crate::EventBus::before_publish`].
+    #[error("the event was refused before it was published: {reason}")]
+    Refused {
+        /// Why, in words.
+        reason: String,
+    },
     /// The topic is core: nobody would ever acknowledge the event. Publish it by [`crate::EventBus::publish_core`]. The caller's fault.
     #[error(
         "the topic {topic:?} is core: its events are stored nowhere, and are published by publish_core"
@@ -66,6 +74,21 @@ pub enum PublishError {
         /// The limit.
         most: usize,
     },
+}
+
+/// Publishes events in their order, up to the first that can not be.
+pub(crate) fn publish_all<E>(
+    events: impl IntoIterator<Item = E>,
+    publish: impl Fn(E) -> Result<Ticket, PublishError>,
+) -> Result<Vec<Ticket>, BatchError> {
+    let mut tickets = Vec::new();
+    for event in events {
+        match publish(event) {
+            Ok(ticket) => tickets.push(ticket),
+            Err(error) => return Err(BatchError { tickets, error }),
+        }
+    }
+    Ok(tickets)
 }
 
 /// Why a batch was not queued to its end.

@@ -7,7 +7,7 @@ use jetlane_client::{AsSubject, HeaderBlock as _, Subject, later};
 use jetlane_jetstream::JetStream;
 
 use super::shared::{Event, Shared, Stage};
-use super::{Checked, PublishError};
+use super::{Befores, Checked, PublishError};
 use crate::topic::CoreTopics;
 use crate::{CloseError, Envelope, EventBus, Form};
 
@@ -21,6 +21,7 @@ pub struct Publisher<T> {
     route: Route,
     form: Form,
     core: Arc<CoreTopics>,
+    befores: Befores,
 }
 
 /// Who publishes what is accepted.
@@ -35,7 +36,8 @@ pub(super) enum Route {
 impl<T> Publisher<T> {
     pub(super) fn new(bus: &EventBus, shared: Arc<Shared<T>>, route: Route, form: Form) -> Self {
         let (js, core) = (bus.jetstream().clone(), Arc::clone(bus.core_topics()));
-        Self { js, shared, route, form, core }
+        let befores = bus.befores.clone();
+        Self { js, shared, route, form, core, befores }
     }
 
     pub(super) fn shared(&self) -> &Arc<Shared<T>> {
@@ -102,9 +104,10 @@ impl<T> Publisher<T> {
     ) -> Result<(), PublishError> {
         let topic = Checked::of(topic)?;
         self.core.refuse(topic)?;
+        let event = self.befores.run(topic, event)?;
         match self.route {
-            Route::Direct => self.publish_now(topic, event, token, deadline),
-            Route::Queued => self.queue(topic, event, token, deadline),
+            Route::Direct => self.publish_now(topic, &event, token, deadline),
+            Route::Queued => self.queue(topic, event.into_owned(), token, deadline),
         }
     }
 
@@ -135,17 +138,16 @@ impl<T> Publisher<T> {
     fn queue(
         &self,
         topic: Checked<'_>,
-        event: &Envelope,
+        envelope: Envelope,
         token: T,
         deadline: Option<Instant>,
     ) -> Result<(), PublishError> {
         let refused = |error: jetlane_client::PublishError| PublishError::JetStream(error.into());
         let topic = Subject::new(topic.as_str());
         let topic = topic.map_err(|error| refused(error.into()))?;
-        let message = event.encode(self.form, topic.as_str())?;
+        let message = envelope.encode(self.form, topic.as_str())?;
         let size = message.encoded_len() + message.body().len();
         self.js.client().check_size(size).map_err(refused)?;
-        let envelope = event.clone();
         let event =
             Event { topic, envelope, token, taken: 0, attempts: 0, since: None, unknown: None };
         self.shared.enter(Box::new(event), deadline)
