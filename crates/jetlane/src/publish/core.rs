@@ -10,7 +10,7 @@ use crate::{Envelope, EventBus, Form};
 
 impl EventBus {
     /// Queues an event of a core topic ([`crate::Topic::core`]), and returns at once. It goes to whoever listens when it comes to the
-    /// server, at most once; nobody tells what became of it, so there is no ticket. Waits only while the outbox is full.
+    /// server, at most once; nobody tells what became of it, so there is no ticket. Waits only while the write queue is full.
     ///
     /// Events of one thread go out in the order of its calls. [`jetlane_client::Client::flush`] on [`EventBus::client`] waits until the server has
     /// them. Typed events are published by [`Envelope::of`], and large ones by [`Envelope::compressed`].
