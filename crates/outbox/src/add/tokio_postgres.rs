@@ -66,3 +66,41 @@ impl Columns<'_> {
         ]
     }
 }
+
+#[cfg(all(test, feature = "postgres"))]
+mod tests {
+    use tokio_postgres::NoTls;
+
+    use super::*;
+    use crate::add::suite::{self, Driver, End};
+    use crate::store::Store;
+    use crate::store::shop::{Server, Shop};
+
+    struct Tokio(Shop);
+
+    impl Driver for Tokio {
+        #[tokio::main(flavor = "current_thread")]
+        async fn insert(&self, insert: Result<Insert, AddError>, end: End) -> Result<(), AddError> {
+            let connected = tokio_postgres::connect(&self.0.url, NoTls).await;
+            let (mut client, connection) = connected.unwrap();
+            tokio::spawn(connection);
+            let transaction = client.transaction().await.unwrap();
+            let inserted = (&transaction).insert(insert).await;
+            match end {
+                End::Commit => transaction.commit().await.unwrap(),
+                End::Rollback => transaction.rollback().await.unwrap(),
+            }
+            inserted
+        }
+
+        fn store(&self) -> Box<dyn Store> {
+            self.0.any_store()
+        }
+    }
+
+    #[test]
+    fn events_are_added_in_transactions_of_tokio_postgres() {
+        let server = Server::start();
+        suite::run_all(&Tokio(server.shop()));
+    }
+}
