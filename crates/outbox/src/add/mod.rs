@@ -1,5 +1,7 @@
 //! Putting events into the outbox, in transactions of each driver.
 
+#[cfg(any(feature = "tokio-postgres", feature = "sqlx-postgres"))]
+mod columns;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(feature = "sqlite")]
@@ -8,6 +10,8 @@ mod sqlite;
 mod sqlx_postgres;
 #[cfg(feature = "sqlx-sqlite")]
 mod sqlx_sqlite;
+#[cfg(all(test, any(feature = "sqlite", feature = "postgres")))]
+mod suite;
 #[cfg(feature = "tokio-postgres")]
 mod tokio_postgres;
 

@@ -52,3 +52,45 @@ fn write(connection: &Connection, insert: &Insert) -> rusqlite::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::add::suite::{self, Driver, End};
+    use crate::store::{SqliteStore, Store};
+    use crate::{Table, schema};
+
+    struct Sqlite {
+        folder: tempfile::TempDir,
+    }
+
+    impl Sqlite {
+        fn connect(&self) -> Connection {
+            Connection::open(self.folder.path().join("outbox.db")).unwrap()
+        }
+    }
+
+    impl Driver for Sqlite {
+        fn insert(&self, insert: Result<Insert, AddError>, end: End) -> Result<(), AddError> {
+            let mut connection = self.connect();
+            let transaction = connection.transaction().unwrap();
+            let inserted = (&transaction).insert(insert);
+            match end {
+                End::Commit => transaction.commit().unwrap(),
+                End::Rollback => transaction.rollback().unwrap(),
+            }
+            inserted
+        }
+
+        fn store(&self) -> Box<dyn Store> {
+            Box::new(SqliteStore::new(self.connect(), &Table::default()))
+        }
+    }
+
+    #[test]
+    fn events_are_added_in_transactions_of_rusqlite() {
+        let sqlite = Sqlite { folder: tempfile::tempdir().unwrap() };
+        sqlite.connect().execute_batch(&schema::sqlite(&Table::default())).unwrap();
+        suite::run_all(&sqlite);
+    }
+}

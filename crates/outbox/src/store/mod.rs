@@ -2,11 +2,15 @@
 
 #[cfg(feature = "postgres")]
 mod postgres;
+#[cfg(all(test, feature = "postgres"))]
+pub(crate) mod shop;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 #[cfg(test)]
 mod suite;
 
+#[cfg(feature = "postgres")]
+pub(crate) use postgres::{PostgresStore, STATEMENT_TIMEOUT, postgres_config};
 #[cfg(feature = "sqlite")]
 pub(crate) use sqlite::SqliteStore;
 
