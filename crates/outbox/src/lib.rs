@@ -41,6 +41,8 @@ pub use error::DatabaseError;
 pub use inbox::{Driver, Inbox, InboxCounts, Seen};
 #[cfg(feature = "sqlite")]
 pub use inbox::Sqlite;
+#[cfg(feature = "postgres")]
+pub use inbox::{Postgres, PostgresConnection};
 pub use outbox::Outbox;
 pub use partition::{PARTITIONS, partition};
 #[cfg(any(feature = "sqlite", feature = "postgres"))]

@@ -2,6 +2,8 @@
 
 mod driver;
 mod pool;
+#[cfg(feature = "postgres")]
+mod postgres;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 
@@ -18,6 +20,8 @@ use crate::table::Table;
 use driver::{Claim, Ended};
 pub use driver::{Driver, Seen};
 use pool::Pool;
+#[cfg(feature = "postgres")]
+pub use postgres::{Postgres, PostgresConnection};
 #[cfg(feature = "sqlite")]
 pub use sqlite::Sqlite;
 
