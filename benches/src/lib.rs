@@ -7,6 +7,7 @@ pub mod async_nats_client;
 pub mod client;
 pub mod compare;
 pub mod icount;
+pub mod outbox;
 pub mod overhead;
 pub mod pieces;
 pub mod raw;

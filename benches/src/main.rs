@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use jetlane_bench::{client, compare, icount, overhead};
+use jetlane_bench::{client, compare, icount, outbox, overhead};
 
 /// Benchmarks of jetlane.
 #[derive(Debug, Parser)]
@@ -23,6 +23,8 @@ enum Command {
     Icount,
     /// What the bus costs on top of the layer below it: throughput, CPU, and instructions an event.
     Overhead(overhead::Options),
+    /// Events committed to a database and brought to their stream, on SQLite and PostgreSQL.
+    Outbox(outbox::Options),
     /// Nothing but handling events that are stored.
     #[command(hide = true)]
     Handle {
@@ -64,6 +66,7 @@ fn run() -> Result<bool> {
         Command::Compare(options) => return compare::run(&options),
         Command::Icount => icount::run()?,
         Command::Overhead(options) => overhead::run(&options)?,
+        Command::Outbox(options) => outbox::run(&options)?,
         Command::Handle { url, layer, events } => drop(overhead::handle(&url, layer, events)?),
         Command::Piece { name, times } => icount::piece(&name, times)?,
     }

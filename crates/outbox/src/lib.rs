@@ -46,7 +46,7 @@ pub use inbox::{Postgres, PostgresConnection};
 pub use outbox::Outbox;
 pub use partition::{PARTITIONS, partition};
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
-pub use relay::{Relay, RelayBuilder, RelayStatus, StopError, Trouble};
+pub use relay::{Busy, Relay, RelayBuilder, RelayStatus, StopError, Trouble};
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use store::{Keep, PartitionBacklog, RelayView, StoppedKey};
 pub use table::{Table, TableError};

@@ -24,7 +24,7 @@ use crate::database::Database;
 use crate::outbox::Outbox;
 use crate::store::Keep;
 
-pub use status::{RelayStatus, Trouble};
+pub use status::{Busy, RelayStatus, Trouble};
 use status::Shared;
 use worker::Worker;
 

@@ -1,11 +1,12 @@
+use std::collections::HashMap;
 use std::time::Duration;
 
 use jetlane::jetstream::{ApiError, JetStream};
 
 use super::expected::Expected;
-use super::lookup::Lookup;
+use super::lookup::{Last, Lookup};
 use crate::DatabaseError;
-use crate::store::{Owned, Sent, Store};
+use crate::store::{Owned, Sent, Store, Waiting};
 
 /// How many rows are looked up at once.
 const PAGE: u32 = 512;
@@ -19,6 +20,8 @@ pub(crate) struct Recovery {
     owned: Vec<Owned>,
     /// Rows up to this position were looked up.
     after: i64,
+    /// What is last on the subjects of the rows so far.
+    known: HashMap<String, Last>,
     /// The last page was not full: what is behind it was added later, and the one before us has not had it as an owner.
     is_done: bool,
 }
@@ -31,7 +34,7 @@ pub(crate) enum Halted {
 
 impl Recovery {
     pub(crate) fn of(owned: Vec<Owned>) -> Self {
-        Self { owned, after: i64::MIN, is_done: false }
+        Self { owned, after: i64::MIN, known: HashMap::new(), is_done: false }
     }
 
     pub(crate) fn owned(&self) -> &[Owned] {
@@ -58,19 +61,21 @@ impl Recovery {
     ) -> Result<Vec<Sent>, Halted> {
         let partitions: Vec<_> = self.owned.iter().map(|owned| owned.partition).collect();
         let rows = store.waiting(&partitions, self.after, PAGE).map_err(Halted::Database)?;
-        let mut subjects: Vec<_> = rows.iter().map(|row| &*row.subject).collect();
+        let is_new = |subject: &&str| !self.known.contains_key(*subject);
+        let mut subjects: Vec<_> = rows.iter().map(|row| &*row.subject).filter(is_new).collect();
         subjects.sort_unstable();
         subjects.dedup();
-        let mut sent = Vec::new();
         for (subject, last) in subjects.iter().zip(lookup.last(js, &subjects, TIMEOUT)) {
             let last = last.map_err(Halted::Stream)?;
             expected.note(subject, last.sequence);
-            let Some(id) = last.id else { continue };
-            let is_last =
-                |row: &&crate::store::Waiting| row.subject == *subject && row.event_id == id;
-            let positions = rows.iter().filter(is_last).map(|row| row.position);
-            sent.extend(positions.map(|position| Sent { position, sequence: last.sequence }));
+            self.known.insert((*subject).to_owned(), last);
         }
+        let stored = |row: &Waiting| {
+            let last = self.known.get(&row.subject)?;
+            let is_it = last.id.as_deref() == Some(&*row.event_id);
+            is_it.then_some(Sent { position: row.position, sequence: last.sequence })
+        };
+        let sent = rows.iter().filter_map(stored).collect();
         self.after = rows.last().map_or(self.after, |row| row.position);
         self.is_done = rows.len() < PAGE as usize;
         Ok(sent)

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
@@ -24,8 +24,28 @@ pub struct RelayStatus {
     pub retried: u64,
     /// Keys that this relay has stopped, because an event was refused.
     pub stopped: u64,
+    /// What it has spent its time with.
+    pub busy: Busy,
     /// What holds it up now; empty if nothing does.
     pub troubles: Vec<Trouble>,
+}
+
+/// What a relay has spent its time with, waiting for the database included. What is left was spent waiting for something to do, or for acks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Busy {
+    /// Telling that it lives, taking partitions and giving them back.
+    pub leases: Duration,
+    /// Looking up whether what waits in partitions that it took is stored already.
+    pub recovering: Duration,
+    /// Reading rows.
+    pub reading: Duration,
+    /// Handing them to the connection, and taking what came of them.
+    pub publishing: Duration,
+    /// Taking the rows out of what is stored.
+    pub taking_out: Duration,
+    /// Looking up what may be stored.
+    pub looking_up: Duration,
 }
 
 /// What holds a relay up. It goes on by itself as soon as that is over.

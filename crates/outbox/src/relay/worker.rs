@@ -12,7 +12,7 @@ use super::leases::Watch;
 use super::lines::{Lines, Load};
 use super::lookup::{Last, Lookup};
 use super::recovery::{Halted, Recovery};
-use super::status::{Kind, Shared, Trouble};
+use super::status::{Busy, Kind, Shared, Trouble};
 use crate::DatabaseError;
 use crate::database::Database;
 use crate::store::{Owned, Sent, Stop, Store, Wanted};
@@ -55,6 +55,7 @@ pub(crate) struct Worker<'a> {
     next_look: Instant,
     next_page: Instant,
     is_closed: bool,
+    busy: Busy,
 }
 
 /// Loads by the time of what is to be done with them; the number keeps them apart and in order.
@@ -118,6 +119,7 @@ impl<'a> Worker<'a> {
             next_look: now,
             next_page: now,
             is_closed: false,
+            busy: Busy::default(),
         }
     }
 
@@ -125,11 +127,11 @@ impl<'a> Worker<'a> {
     pub(crate) fn run(mut self) {
         let mut last_turn = None;
         loop {
-            self.keep_leases();
-            self.land();
-            self.resolve();
-            self.take_out();
-            self.give_back();
+            self.timed(|busy| &mut busy.leases, Self::keep_leases);
+            self.timed(|busy| &mut busy.publishing, Self::land);
+            self.timed(|busy| &mut busy.looking_up, Self::resolve);
+            self.timed(|busy| &mut busy.taking_out, Self::take_out);
+            self.timed(|busy| &mut busy.leases, Self::give_back);
             let is_ending = self.is_closed || self.shared.is_stopping();
             if is_ending {
                 let now = Instant::now();
@@ -138,9 +140,9 @@ impl<'a> Worker<'a> {
                     break;
                 }
             } else {
-                self.recover();
-                self.look();
-                self.send();
+                self.timed(|busy| &mut busy.recovering, Self::recover);
+                self.timed(|busy| &mut busy.reading, Self::look);
+                self.timed(|busy| &mut busy.publishing, Self::send);
             }
             self.tell();
             let rung = self.shared.bell.wait(self.next_turn());
@@ -150,6 +152,12 @@ impl<'a> Worker<'a> {
         }
         self.leave();
         self.tell();
+    }
+
+    fn timed(&mut self, of: impl Fn(&mut Busy) -> &mut Duration, work: impl FnOnce(&mut Self)) {
+        let begun = Instant::now();
+        work(self);
+        *of(&mut self.busy) += begun.elapsed();
     }
 
     /// Whether all that was sent is settled, as far as it can be: what is doubtful is the next owner's to look up.
@@ -566,6 +574,7 @@ impl<'a> Worker<'a> {
             status.partitions = self.watch.owned().count();
             status.held = self.lines.len();
             status.on_their_way = self.courier.on_their_way();
+            status.busy = self.busy;
         });
     }
 }
