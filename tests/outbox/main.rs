@@ -2,5 +2,6 @@
 
 mod failures;
 mod histories;
+mod inbox;
 mod relay;
 mod service;
