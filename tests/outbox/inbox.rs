@@ -1,5 +1,6 @@
 //! Handlers with an inbox: one effect an event, however often it comes.
 
+use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
@@ -108,6 +109,50 @@ impl Place {
                     },
                 );
                 subscribe.on_raw(topic, handler)
+            }
+        };
+        subscribe.start().unwrap()
+    }
+}
+
+impl Place {
+    /// A subscription that notes each event as an effect, several in one transaction, and how many it was given at once.
+    fn subscribe_batches(
+        &self,
+        bus: &EventBus,
+        seen: Seen,
+        batches: &Arc<Mutex<Vec<usize>>>,
+    ) -> Subscription {
+        let (topic, most) = ("order.changed.*", NonZeroUsize::new(10).unwrap());
+        let insert = "INSERT INTO effects VALUES ($1)";
+        let batches = Arc::clone(batches);
+        let note = move |events: &[Envelope]| batches.lock().unwrap().push(events.len());
+        let subscribe = match self {
+            Self::Sqlite(_) => {
+                let inbox = Inbox::sqlite("billing", self.connect_sqlite()).seen(seen);
+                let handler = inbox.batch_handler(
+                    move |events: &[Envelope], transaction: &mut rusqlite::Transaction<'_>| {
+                        note(events);
+                        for event in events {
+                            transaction.execute(insert, [event.event_id()]).unwrap();
+                        }
+                    },
+                );
+                bus.subscribe("billing").on_raw_batch(topic, most, handler)
+            }
+            Self::Postgres(server) => {
+                let url = server.url();
+                let connect = move || postgres::Client::connect(&url, postgres::NoTls);
+                let inbox = Inbox::postgres("billing", connect).seen(seen);
+                let handler = inbox.batch_handler(
+                    move |events: &[Envelope], transaction: &mut postgres::Transaction<'_>| {
+                        note(events);
+                        for event in events {
+                            transaction.execute(insert, &[&event.event_id()]).unwrap();
+                        }
+                    },
+                );
+                bus.subscribe("billing").on_raw_batch(topic, most, handler)
             }
         };
         subscribe.start().unwrap()
@@ -264,4 +309,31 @@ fn a_stream_that_is_made_anew_begins_anew() {
         }
         assert_eq!(place.effects(), ["1", "2", "3", "4"]);
     });
+}
+
+/// The events of one key that came together share a transaction, and of those only the new ones are handled.
+#[test]
+fn a_batch_is_one_transaction_of_what_is_new_in_it() {
+    for seen in [Seen::ById, Seen::ByKey] {
+        both(|place| {
+            let (_server, bus) = bus();
+            let batches = Arc::<Mutex<Vec<usize>>>::default();
+            let ids: Vec<_> = (0..40).map(|id| id.to_string()).collect();
+            ids.iter().for_each(|id| publish(&bus, "a", id));
+            let _subscription = place.subscribe_batches(&bus, seen, &batches);
+            eventually("all were handled", || (place.count("effects") == 40).then_some(()));
+            // The last one again, and new ones behind it.
+            for id in ["39", "40", "41"] {
+                publish(&bus, "a", id);
+            }
+            eventually("the new ones were handled", || {
+                (place.count("effects") == 42).then_some(())
+            });
+            let effects = place.effects();
+            assert!(effects.iter().map(|id| id.parse::<usize>().unwrap()).eq(0..42), "{seen:?}");
+            let batches = batches.lock().unwrap();
+            assert_eq!(batches.iter().sum::<usize>(), 42, "{batches:?}");
+            assert!(batches.iter().any(|size| *size > 1), "{batches:?}");
+        });
+    }
 }

@@ -77,7 +77,8 @@ impl<'a> RawEvent<'a> {
 
 type OnRaw = dyn Fn(&RawEvent<'_>) -> Verdict + Send + Sync;
 
-pub(super) type OnBatch = dyn Fn(&[Envelope]) -> Verdict + Send + Sync;
+/// Gets the events, and how many bytes the payload of each may become.
+pub(super) type OnBatch = dyn Fn(&[RawEvent<'_>], usize) -> Verdict + Send + Sync;
 
 pub(crate) enum Handler {
     /// For events of any type.
@@ -113,7 +114,22 @@ impl Handler {
         most: NonZeroUsize,
         handler: impl Fn(&[Envelope]) -> R + Send + Sync + 'static,
     ) -> Self {
-        Self::Batch(most, Box::new(move |events| handler(events).into_verdict()))
+        let read = |events: &[RawEvent<'_>], most| -> Result<Vec<_>, _> {
+            events.iter().map(|event| Envelope::read_up_to(event.message, most)).collect()
+        };
+        let on_batch = move |events: &[RawEvent<'_>], most| match read(events, most) {
+            Ok(events) => handler(&events).into_verdict(),
+            // Of several, one by one shows which one it is.
+            Err(error) => Verdict::Reject { reason: error.to_string() },
+        };
+        Self::Batch(most, Box::new(on_batch))
+    }
+
+    pub(super) fn raw_batch<R: IntoVerdict>(
+        most: NonZeroUsize,
+        handler: impl Fn(&[RawEvent<'_>]) -> R + Send + Sync + 'static,
+    ) -> Self {
+        Self::Batch(most, Box::new(move |events, _| handler(events).into_verdict()))
     }
 }
 
@@ -161,8 +177,12 @@ impl Handlers {
         Ok(Self { name: name.into(), routes, has_batches, arounds, decompress_up_to })
     }
 
-    pub(super) fn read(&self, message: &Message) -> Result<Envelope, EnvelopeError> {
+    fn read(&self, message: &Message) -> Result<Envelope, EnvelopeError> {
         Envelope::read_up_to(message, self.decompress_up_to)
+    }
+
+    pub(super) fn decompress_up_to(&self) -> usize {
+        self.decompress_up_to
     }
 
     /// Handles an event, unless nobody here is for it.

@@ -250,6 +250,17 @@ impl Subscribe {
         self
     }
 
+    /// As [`Subscribe::on_batch`], for messages as they are.
+    pub fn on_raw_batch<R: IntoVerdict>(
+        mut self,
+        topic: &str,
+        most: NonZeroUsize,
+        handler: impl Fn(&[RawEvent<'_>]) -> R + Send + Sync + 'static,
+    ) -> Self {
+        self.handlers.push((topic.into(), Handler::raw_batch(most, handler)));
+        self
+    }
+
     /// As [`Subscribe::on`], for a handler that returns a future. The lane drives it, and waits for it as for any handler: no
     /// executor is needed and none is started. A future that needs the executor it comes from (its timers, its sockets) finds it if the handler
     /// enters it, as with tokio's `Handle::enter`.

@@ -77,16 +77,10 @@ impl Worker {
     fn handle_batch(&self, job: &Job, handler: &OnBatch) -> Verdict {
         let together = job.more.iter().take(job.count() - 1);
         let all = [&job.held].into_iter().chain(together);
-        match all.map(|held| self.task.handlers.read(&held.message)).collect::<Result<Vec<_>, _>>()
-        {
-            Ok(events) => {
-                let _span = seeing::enter_raw(&self.task.name, &RawEvent::delivered_by(&job.held));
-                let _time = self.shared.meters.begin(Some(job.held.delivery.timestamp_ns));
-                handler(&events)
-            }
-            // Of several, one by one shows which one it is.
-            Err(error) => Verdict::Reject { reason: error.to_string() },
-        }
+        let events: Vec<_> = all.map(RawEvent::delivered_by).collect();
+        let _span = seeing::enter_raw(&self.task.name, &events[0]);
+        let _time = self.shared.meters.begin(Some(job.held.delivery.timestamp_ns));
+        handler(&events, self.task.handlers.decompress_up_to())
     }
 
     fn conclude(&self, job: &mut Job, verdict: Verdict) -> Step {

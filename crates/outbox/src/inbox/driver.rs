@@ -19,7 +19,7 @@ pub enum Seen {
 }
 
 /// A database driver of an inbox. Implemented by this crate only.
-pub trait Driver: sealed::Sealed + Send + Sync + 'static {
+pub trait Driver: sealed::Sealed + Sized + Send + Sync + 'static {
     /// A connection. Handlers that run at once have one each.
     type Connection: Send;
     /// What handlers get.
@@ -33,8 +33,8 @@ pub trait Driver: sealed::Sealed + Send + Sync + 'static {
         &self,
         connection: &mut Self::Connection,
         table: &Table,
-        claim: &Claim<'_>,
-        handle: &mut dyn FnMut(&mut Self::Transaction<'_>) -> Verdict,
+        claims: &[Claim<'_>],
+        handle: &mut Handle<'_, Self>,
     ) -> Result<Ended, DatabaseError>;
 
     #[doc(hidden)]
@@ -51,6 +51,10 @@ pub trait Driver: sealed::Sealed + Send + Sync + 'static {
 pub(crate) mod sealed {
     pub trait Sealed {}
 }
+
+/// What is done in a transaction; of which of the events, as some may have been recorded before.
+pub(crate) type Handle<'a, D> =
+    dyn FnMut(&mut <D as Driver>::Transaction<'_>, &[usize]) -> Verdict + 'a;
 
 /// What is to be recorded of an event.
 #[doc(hidden)]
@@ -69,8 +73,11 @@ pub struct Claim<'a> {
 #[doc(hidden)]
 #[derive(Debug)]
 pub enum Ended {
-    Committed,
-    /// It was recorded before: nothing was done.
+    Committed {
+        /// How many events are new.
+        new: usize,
+    },
+    /// All of it was recorded before: nothing was done.
     Repeated,
     /// By the handler's word.
     RolledBack(Verdict),

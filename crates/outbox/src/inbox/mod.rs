@@ -111,7 +111,27 @@ impl<D: Driver> Inbox<D> {
         R: IntoVerdict,
     {
         let inbox = self.clone();
-        move |raw| inbox.handle(raw, &handle)
+        move |raw| {
+            inbox.handle(std::slice::from_ref(raw), |events, transaction| {
+                handle(&events[0], transaction).into_verdict()
+            })
+        }
+    }
+
+    /// As [`Inbox::handler`], for [`jetlane::Subscribe::on_raw_batch`]: several events of one key share a transaction, and so its commit. `handle`
+    /// gets those that were not handled before, in order.
+    pub fn batch_handler<F, R>(
+        &self,
+        handle: F,
+    ) -> impl Fn(&[RawEvent<'_>]) -> Verdict + Send + Sync + 'static + use<D, F, R>
+    where
+        F: for<'t> Fn(&[Envelope], &mut D::Transaction<'t>) -> R + Send + Sync + 'static,
+        R: IntoVerdict,
+    {
+        let inbox = self.clone();
+        move |raw| {
+            inbox.handle(raw, |events, transaction| handle(events, transaction).into_verdict())
+        }
     }
 
     /// What it has seen since it was made.
@@ -140,34 +160,44 @@ impl<D: Driver> Inbox<D> {
         }
     }
 
-    fn handle<F, R>(&self, raw: &RawEvent<'_>, handle: &F) -> Verdict
-    where
-        F: for<'t> Fn(&Envelope, &mut D::Transaction<'t>) -> R,
-        R: IntoVerdict,
-    {
-        let event = match raw.read() {
-            Ok(event) => event,
+    /// Handles events in one transaction.
+    fn handle(
+        &self,
+        raw: &[RawEvent<'_>],
+        handle: impl Fn(&[Envelope], &mut D::Transaction<'_>) -> Verdict,
+    ) -> Verdict {
+        let read: Result<Vec<_>, _> = raw.iter().map(RawEvent::read).collect();
+        let events = match read {
+            Ok(events) => events,
             Err(error) => return Verdict::Reject { reason: error.to_string() },
         };
-        let claim = self.claim(raw, &event);
-        let ended = self.shared.pool.with(|connection, driver| {
-            let mut handle = |transaction: &mut D::Transaction<'_>| {
-                handle(&event, transaction).into_verdict()
+        let ended = {
+            let claims: Vec<_> =
+                raw.iter().zip(&events).map(|(raw, event)| self.claim(raw, event)).collect();
+            let mut handle = |transaction: &mut D::Transaction<'_>, new: &[usize]| match new.len() {
+                all if all == events.len() => handle(&events, transaction),
+                _ => {
+                    let new: Vec<_> = new.iter().map(|&at| events[at].clone()).collect();
+                    handle(&new, transaction)
+                }
             };
-            driver.run(connection, &self.table, &claim, &mut handle)
-        });
-        match ended {
-            Ok(Ended::Committed) => {
-                self.shared.handled.fetch_add(1, Ordering::Relaxed);
-                Verdict::Done
-            }
-            Ok(Ended::Repeated) => {
-                self.shared.repeated.fetch_add(1, Ordering::Relaxed);
-                Verdict::Done
-            }
-            Ok(Ended::RolledBack(verdict)) => verdict,
-            Err(error) => Verdict::Retry { after: None, reason: error.to_string() },
-        }
+            self.shared.pool.with(|connection, driver| {
+                driver.run(connection, &self.table, &claims, &mut handle)
+            })
+        };
+        self.conclude(ended, events.len())
+    }
+
+    fn conclude(&self, ended: Result<Ended, DatabaseError>, all: usize) -> Verdict {
+        let new = match ended {
+            Ok(Ended::Committed { new }) => new,
+            Ok(Ended::Repeated) => 0,
+            Ok(Ended::RolledBack(verdict)) => return verdict,
+            Err(error) => return Verdict::Retry { after: None, reason: error.to_string() },
+        };
+        self.shared.handled.fetch_add(new as u64, Ordering::Relaxed);
+        self.shared.repeated.fetch_add((all - new) as u64, Ordering::Relaxed);
+        Verdict::Done
     }
 
     fn claim<'a>(&'a self, raw: &RawEvent<'_>, event: &'a Envelope) -> Claim<'a> {

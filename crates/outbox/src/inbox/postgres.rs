@@ -5,7 +5,7 @@ use jetlane::Verdict;
 use postgres::{Client, Error, Statement, Transaction};
 
 use super::Inbox;
-use super::driver::{Claim, Driver, Ended, Seen, sealed};
+use super::driver::{Claim, Driver, Ended, Handle, Seen, sealed};
 use crate::error::DatabaseError;
 use crate::table::Table;
 
@@ -50,10 +50,10 @@ impl Driver for Postgres {
         &self,
         connection: &mut PostgresConnection,
         table: &Table,
-        claim: &Claim<'_>,
-        handle: &mut dyn FnMut(&mut Transaction<'_>) -> Verdict,
+        claims: &[Claim<'_>],
+        handle: &mut Handle<'_, Self>,
     ) -> Result<Ended, DatabaseError> {
-        run(connection, table, claim, handle)
+        run(connection, table, claims, handle)
             .map_err(|error| DatabaseError::postgres("an event can not be recorded", error))
     }
 
@@ -80,29 +80,36 @@ impl Driver for Postgres {
 fn run(
     connection: &mut PostgresConnection,
     table: &Table,
-    claim: &Claim<'_>,
-    handle: &mut dyn FnMut(&mut Transaction<'_>) -> Verdict,
+    claims: &[Claim<'_>],
+    handle: &mut Handle<'_, Postgres>,
 ) -> Result<Ended, Error> {
     let PostgresConnection { client, record } = connection;
-    let record = match record {
-        Some(record) => &*record,
-        None => record.insert(client.prepare(&record_sql(table, claim.seen))?),
+    let record = match (record, claims) {
+        (_, []) => return Ok(Ended::Repeated),
+        (Some(record), _) => &*record,
+        (record, [claim, ..]) => record.insert(client.prepare(&record_sql(table, claim.seen))?),
     };
     let mut transaction = client.transaction()?;
-    let Claim { subscription, seen, key, sequence, stored_at, event_id } = claim;
-    let event_id = &**event_id;
-    // Of two that record the same at once, one waits for the end of the other here.
-    let recorded = match seen {
-        Seen::ById => transaction.execute(record, &[subscription, &event_id])?,
-        Seen::ByKey => {
-            transaction.execute(record, &[subscription, key, sequence, stored_at, &event_id])?
+    let mut new = Vec::with_capacity(claims.len());
+    for (at, claim) in claims.iter().enumerate() {
+        let Claim { subscription, seen, key, sequence, stored_at, event_id } = claim;
+        let event_id = &**event_id;
+        // Of two that record the same at once, one waits for the end of the other here.
+        let recorded = match seen {
+            Seen::ById => transaction.execute(record, &[subscription, &event_id])?,
+            Seen::ByKey => {
+                transaction.execute(record, &[subscription, key, sequence, stored_at, &event_id])?
+            }
+        };
+        if recorded > 0 {
+            new.push(at);
         }
-    };
-    if recorded == 0 {
+    }
+    if new.is_empty() {
         return transaction.rollback().map(|()| Ended::Repeated);
     }
-    match handle(&mut transaction) {
-        Verdict::Done => transaction.commit().map(|()| Ended::Committed),
+    match handle(&mut transaction, &new) {
+        Verdict::Done => transaction.commit().map(|()| Ended::Committed { new: new.len() }),
         verdict => transaction.rollback().map(|()| Ended::RolledBack(verdict)),
     }
 }

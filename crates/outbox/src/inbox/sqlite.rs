@@ -5,7 +5,7 @@ use jetlane::Verdict;
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
 use super::Inbox;
-use super::driver::{Claim, Driver, Ended, Seen, sealed};
+use super::driver::{Claim, Driver, Ended, Handle, Seen, sealed};
 use crate::error::DatabaseError;
 use crate::table::Table;
 
@@ -48,17 +48,25 @@ impl Driver for Sqlite {
         &self,
         connection: &mut Connection,
         table: &Table,
-        claim: &Claim<'_>,
-        handle: &mut dyn FnMut(&mut Transaction<'_>) -> Verdict,
+        claims: &[Claim<'_>],
+        handle: &mut Handle<'_, Self>,
     ) -> Result<Ended, DatabaseError> {
         let ended = connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .and_then(|mut transaction| {
-                if !record(&transaction, table, claim)? {
+                let mut new = Vec::with_capacity(claims.len());
+                for (at, claim) in claims.iter().enumerate() {
+                    if record(&transaction, table, claim)? {
+                        new.push(at);
+                    }
+                }
+                if new.is_empty() {
                     return Ok(Ended::Repeated);
                 }
-                match handle(&mut transaction) {
-                    Verdict::Done => transaction.commit().map(|()| Ended::Committed),
+                match handle(&mut transaction, &new) {
+                    Verdict::Done => {
+                        transaction.commit().map(|()| Ended::Committed { new: new.len() })
+                    }
                     verdict => transaction.rollback().map(|()| Ended::RolledBack(verdict)),
                 }
             });
