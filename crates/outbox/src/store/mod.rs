@@ -10,7 +10,7 @@ mod sqlite;
 mod suite;
 
 #[cfg(feature = "postgres")]
-pub(crate) use postgres::{PostgresStore, STATEMENT_TIMEOUT, postgres_config};
+pub(crate) use postgres::{PostgresStore, connect_postgres, postgres_config};
 #[cfg(feature = "sqlite")]
 pub(crate) use sqlite::SqliteStore;
 

@@ -361,24 +361,32 @@ mod tests {
 
     struct Sqlite {
         folder: tempfile::TempDir,
+        table: Table,
     }
 
     impl Sqlite {
-        fn new() -> Self {
-            let folder = tempfile::tempdir().unwrap();
-            let sqlite = Self { folder };
-            sqlite.connect().execute_batch(&crate::schema::sqlite(&Table::default())).unwrap();
+        fn new(table: &str) -> Self {
+            let table = Table::new(table).unwrap();
+            let sqlite = Self { folder: tempfile::tempdir().unwrap(), table };
+            sqlite.connect().execute_batch(&crate::schema::sqlite(&sqlite.table)).unwrap();
             sqlite
         }
 
+        /// With a second database, attached as `shop`.
         fn connect(&self) -> Connection {
-            let connection = Connection::open(self.folder.path().join("outbox.db")).unwrap();
+            let file = |name| self.folder.path().join(name).display().to_string();
+            let connection = Connection::open(file("outbox.db")).unwrap();
             connection.busy_timeout(Duration::from_secs(10)).unwrap();
+            connection.execute("ATTACH ?1 AS shop", [file("shop.db")]).unwrap();
             connection
         }
     }
 
     impl Database for Sqlite {
+        fn table(&self) -> &Table {
+            &self.table
+        }
+
         fn store_in(&self, table: &Table) -> Box<dyn Store> {
             Box::new(SqliteStore::new(self.connect(), table))
         }
@@ -393,6 +401,16 @@ mod tests {
 
     #[test]
     fn a_store_in_sqlite_does_what_stores_do() {
-        suite::run_all(Sqlite::new);
+        suite::run_all(|| Sqlite::new("jetlane_outbox"));
+    }
+
+    #[test]
+    fn a_table_can_be_in_a_database_that_is_attached() {
+        suite::run_all(|| Sqlite::new("shop.outbox"));
+        let connection = Sqlite::new("shop.outbox").connect();
+        let count =
+            "SELECT count(*) FROM shop.sqlite_schema WHERE type = 'index' AND name LIKE 'outbox%'";
+        let indexes: i64 = connection.query_row(count, [], |row| row.get(0)).unwrap();
+        assert_eq!(indexes, 2);
     }
 }

@@ -12,8 +12,15 @@ pub(crate) type Event = (&'static str, Envelope);
 
 /// A database of its own, with the tables of an outbox.
 pub(crate) trait Database {
+    /// Of the outbox.
+    fn table(&self) -> &Table;
+
+    fn outbox(&self) -> Outbox {
+        Outbox::in_table(self.table().clone())
+    }
+
     fn store(&self) -> Box<dyn Store> {
-        self.store_in(&Table::default())
+        self.store_in(self.table())
     }
 
     fn store_in(&self, table: &Table) -> Box<dyn Store>;
@@ -95,8 +102,8 @@ fn relays_that_are_gone_are_forgotten(database: &impl Database) {
 
 fn rows_are_read_in_order_and_only_those_wanted(database: &impl Database) {
     let store = &mut *database.store();
-    database.add(&Outbox::new(), ["a", "b", "a"].map(event).into());
-    database.add(&Outbox::new(), ["c", "a"].map(event).into());
+    database.add(&database.outbox(), ["a", "b", "a"].map(event).into());
+    database.add(&database.outbox(), ["c", "a"].map(event).into());
     let rows = read(store, &[], 100);
     assert_eq!(keys(&rows), ["a", "b", "a", "c", "a"]);
     let positions: Vec<_> = rows.iter().map(|row| row.position).collect();
@@ -122,7 +129,7 @@ fn rows_keep_all_that_an_event_has(database: &impl Database) {
     let store = &mut *database.store();
     let payload: Vec<u8> = (0..=255).collect();
     let event = Envelope::new("a.ä", "Changed", payload.clone()).with_event_id("mine");
-    let outbox = Outbox::new();
+    let outbox = database.outbox();
     database.add(&outbox, vec![("order.changed", event.clone())]);
     let rows = read(store, &[], 1);
     let row = &rows[0];
@@ -140,7 +147,7 @@ fn rows_keep_all_that_an_event_has(database: &impl Database) {
 
 fn what_is_stored_is_taken_out_and_kept_if_wanted(database: &impl Database) {
     let store = &mut *database.store();
-    database.add(&Outbox::new(), ["a", "b", "c"].map(event).into());
+    database.add(&database.outbox(), ["a", "b", "c"].map(event).into());
     let rows = read(store, &[], 9);
     let sent = |at: usize| Sent { position: rows[at].position, sequence: u64::MAX / 2 + at as u64 };
     store.sent(&[sent(0)], Keep::Nothing).unwrap();
@@ -157,7 +164,7 @@ fn what_is_stored_is_taken_out_and_kept_if_wanted(database: &impl Database) {
 
 fn a_stopped_key_is_not_read_until_it_goes_on(database: &impl Database) {
     let store = &mut *database.store();
-    database.add(&Outbox::new(), ["a", "b", "a"].map(event).into());
+    database.add(&database.outbox(), ["a", "b", "a"].map(event).into());
     let partition = partition("a");
     let owned = store.beat("one", None).map(|leases| leases.leases).unwrap();
     let owned = store.take("one", &owned).unwrap()[usize::try_from(partition).unwrap()];
