@@ -1,4 +1,7 @@
 //! The outbox and the inbox: on real databases, with real nats-servers.
 
+mod conformance;
+mod order;
 mod relay;
+mod servers;
 mod service;

@@ -55,10 +55,12 @@ fn a_session_is_as_the_statements_need_it_whatever_the_database_says() {
              ALTER ROLE postgres SET synchronous_commit = {database_says}; \
              ALTER ROLE postgres SET jit = on"
         ));
-        let names =
-            ["transaction_isolation", "synchronous_commit", "enable_seqscan", "enable_sort", "jit"];
-        let settings = settings(&mut shop.store().client, &names);
-        assert_eq!(settings, ["read committed", expected, "off", "off", "off"]);
+        let mut client = shop.store().client;
+        let said = settings(&mut client, &["transaction_isolation", "synchronous_commit"]);
+        assert_eq!(said, ["read committed", expected]);
+        let switches = ["enable_seqscan", "enable_bitmapscan", "enable_sort", "jit"];
+        assert_eq!(settings(&mut client, &switches), ["off"; 4]);
+        assert_eq!(settings(&mut client, &["plan_cache_mode"]), ["force_custom_plan"]);
     }
 }
 
@@ -142,20 +144,23 @@ fn statements_go_along_the_indexes_whatever_the_statistics_say() {
          ANALYZE",
     );
     let PostgresStore { mut client, queries, .. } = shop.store();
-    let positions = "Index Scan using jetlane_outbox_pkey on jetlane_outbox";
-    let along = format!("{positions} waiting");
+    let along = "Index Scan using jetlane_outbox_pkey on jetlane_outbox";
+    let at = "Index Cond: (\"position\" = ANY (";
     let stopped =
         "Index Only Scan using jetlane_outbox_stopped_pkey on jetlane_outbox_stopped stopped";
+    let is_stopped = "Index Cond: (key = waiting.key)";
+    let sent_at = "Index Scan using jetlane_outbox_sent_at on jetlane_outbox_sent";
+    let in_history = "Index Scan using jetlane_outbox_sent_pkey on jetlane_outbox_sent";
     for (query, arguments, expected) in [
-        (&queries.read, "('{1,2}', '{7}', 100)", &[&*along, stopped, "hashed SubPlan"][..]),
-        (&queries.waiting, "('{1,2}', 0, 100)", &[positions]),
-        (&queries.sent, "('{1,2,3}')", &[positions]),
-        (&queries.sent_with_history, "('{1,2}', '{7,8}')", &[positions]),
         (
-            &queries.prune,
-            "(1, 100)",
-            &["Index Scan using jetlane_outbox_sent_at on jetlane_outbox_sent"],
+            &queries.read,
+            "('{1,2}', '{7}', 100)",
+            &[along, "hashed SubPlan", stopped, is_stopped][..],
         ),
+        (&queries.waiting, "('{1,2}', 0, 100)", &[along]),
+        (&queries.sent, "('{1,2,3}')", &[along, at]),
+        (&queries.sent_with_history, "('{1,2}', '{7,8}')", &[along, at]),
+        (&queries.prune, "(1, 100)", &[sent_at, in_history, at]),
     ] {
         client.batch_execute(&format!("PREPARE query AS {}", query.sql)).unwrap();
         let explain = format!("EXPLAIN (COSTS OFF) EXECUTE query{arguments}");

@@ -86,6 +86,12 @@ fn leases_are_taken_as_they_were_seen(database: &impl Database) {
     store.release("one", &owned).unwrap();
     assert_eq!(lease(other, "two", 3).owner.as_deref(), Some("two"), "it was not one's any more");
     assert_eq!(lease(other, "two", 4).owner, None);
+    let seen = lease(store, "one", 4);
+    assert_eq!(store.take("one", &[seen]).unwrap(), [Owned { partition: 4, epoch: 2 }]);
+    store.release("one", &owned).unwrap();
+    let leases = store.beat("one", None).unwrap().leases;
+    assert_eq!(leases[4].owner.as_deref(), Some("one"), "that was an earlier time");
+    assert!(leases.is_sorted_by_key(|lease| lease.partition));
 }
 
 fn relays_that_are_gone_are_forgotten(database: &impl Database) {
@@ -151,7 +157,7 @@ fn what_is_stored_is_taken_out_and_kept_if_wanted(database: &impl Database) {
     let rows = read(store, &[], 9);
     let sent = |at: usize| Sent { position: rows[at].position, sequence: u64::MAX / 2 + at as u64 };
     store.sent(&[sent(0)], Keep::Nothing).unwrap();
-    store.sent(&[sent(0), sent(2)], Keep::History).unwrap();
+    store.sent(&[sent(0), sent(2), sent(2)], Keep::History).unwrap();
     assert_eq!(keys(&read(store, &[], 9)), ["b"]);
     assert_eq!(store.prune(Duration::from_secs(3600), 9).unwrap(), 0, "it is younger");
     // Whatever it is now, the next moment it is older than nothing.
