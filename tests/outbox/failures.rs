@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use jetlane::jetstream::{Discard, PublishHeaders, Purge, StreamConfig};
+use jetlane::jetstream::{Discard, Get, PublishHeaders, Purge, StreamConfig};
 use jetlane::{Envelope, EventBus, Strategy};
 use jetlane_outbox::{Database, Entry, Keep, Relay, Trouble, Upkeep};
 use jetlane_tests::eventually;
 
-use crate::service::{PATIENCE, Service, event};
+use crate::service::{End, On, PATIENCE, Service, event};
 
 /// Shorter than anything that a relay waits for.
 const SHORT_WINDOW: Duration = Duration::from_millis(100);
@@ -35,11 +35,10 @@ fn wait_for_the_window(service: &Service) {
     until("the stream has forgotten", || !probe().duplicate);
 }
 
-#[test]
-fn what_was_stored_before_a_crash_is_found_and_not_stored_again_after_any_pause() {
-    let service = Service::with_stream(|topic| topic.duplicate_window(SHORT_WINDOW));
+pub(crate) fn what_was_stored_before_a_crash_is_found_and_not_stored_again_after_any_pause(on: On) {
+    let service = on.with_stream(|topic| topic.duplicate_window(SHORT_WINDOW));
     let events: Vec<_> = ["a", "b", "c", "a"].map(event).into();
-    service.add_events(&events);
+    service.add_events(&events, End::Commit);
     // The first of `a`, and that of `c`, were stored; their rows were not taken out.
     for at in [0, 2] {
         publish_as_a_relay_does(&service, events[at].0, &events[at].1);
@@ -57,12 +56,11 @@ fn what_was_stored_before_a_crash_is_found_and_not_stored_again_after_any_pause(
     relay.stop(PATIENCE).unwrap();
 }
 
-#[test]
-fn of_a_key_that_others_wrote_to_at_once_the_stored_one_is_found_whatever_came_before_it() {
-    let service = Service::with_stream(|topic| topic.duplicate_window(SHORT_WINDOW));
+pub(crate) fn of_a_key_that_others_wrote_to_at_once_the_stored_one_is_found_whatever_came_before_it(on: On) {
+    let service = on.with_stream(|topic| topic.duplicate_window(SHORT_WINDOW));
     // The one behind was stored, and the one before it was committed later than that.
     let events: Vec<_> = ["a", "a"].map(event).into();
-    service.add_events(&events);
+    service.add_events(&events, End::Commit);
     publish_as_a_relay_does(&service, events[1].0, &events[1].1);
     wait_for_the_window(&service);
     let relay = service.relay().start().unwrap();
@@ -73,15 +71,14 @@ fn of_a_key_that_others_wrote_to_at_once_the_stored_one_is_found_whatever_came_b
     relay.stop(PATIENCE).unwrap();
 }
 
-#[test]
-fn an_event_that_is_refused_stops_its_key_and_no_other_until_it_is_let_go_on() {
-    let service = Service::start();
+pub(crate) fn an_event_that_is_refused_stops_its_key_and_no_other_until_it_is_let_go_on(on: On) {
+    let service = on.start();
     let js = service.bus.jetstream();
     let mut config = stream(&service);
     config.max_msg_size = Some(1000);
     js.update_stream(&config).wait().unwrap();
     let large = Envelope::new("a", "OrderChanged", vec![b'x'; 2000]);
-    service.add_events(&[event("b"), ("order.changed", large), event("a"), event("b")]);
+    service.add_events(&[event("b"), ("order.changed", large), event("a"), event("b")], End::Commit);
     let relay = service.relay().start().unwrap();
     until("a is stopped", || relay.status().stopped == 1);
     until("only a waits", || service.waiting() == 2);
@@ -112,9 +109,8 @@ fn stream(service: &Service) -> StreamConfig {
     js.stream_info(&name).wait().unwrap().config
 }
 
-#[test]
-fn a_full_stream_is_waited_for_and_says_so() {
-    let service = Service::with_stream(|topic| topic.max_events(10).discard(Discard::New));
+pub(crate) fn a_full_stream_is_waited_for_and_says_so(on: On) {
+    let service = on.with_stream(|topic| topic.max_events(10).discard(Discard::New));
     let keys: Vec<_> = (0..30).map(|n| format!("order-{n}")).collect();
     let keys: Vec<_> = keys.iter().map(|key| &**key).collect();
     service.add(&keys);
@@ -139,9 +135,8 @@ fn a_full_stream_is_waited_for_and_says_so() {
     relay.stop(PATIENCE).unwrap();
 }
 
-#[test]
-fn a_server_that_is_killed_again_and_again_stores_each_event_once() {
-    let mut service = Service::with_stream(|topic| topic.duplicate_window(SHORT_WINDOW));
+pub(crate) fn a_server_that_is_killed_again_and_again_stores_each_event_once(on: On) {
+    let mut service = on.with_stream(|topic| topic.duplicate_window(SHORT_WINDOW));
     let keys: Vec<_> = (0..20).map(|n| format!("order-{n}")).collect();
     let keys: Vec<_> = keys.iter().map(|key| &**key).collect();
     let relay = service.relay().start().unwrap();
@@ -169,7 +164,7 @@ fn a_server_that_is_killed_again_and_again_stores_each_event_once() {
 
 #[test]
 fn a_database_that_is_away_is_waited_for_and_says_so() {
-    let service = Service::start();
+    let service = On::Sqlite.start();
     let is_away = Arc::new(AtomicBool::new(true));
     let path = service.path();
     let away = Arc::clone(&is_away);
@@ -186,9 +181,8 @@ fn a_database_that_is_away_is_waited_for_and_says_so() {
     relay.stop(PATIENCE).unwrap();
 }
 
-#[test]
-fn what_one_relay_leaves_another_takes_over_at_once() {
-    let service = Service::start();
+pub(crate) fn what_one_relay_leaves_another_takes_over_at_once(on: On) {
+    let service = on.start();
     let relay = || service.relay().lease_time(Duration::from_secs(3600)).start().unwrap();
     let first = relay();
     until("it has all", || first.status().partitions == 64);
@@ -202,9 +196,8 @@ fn what_one_relay_leaves_another_takes_over_at_once() {
     assert_eq!(upkeep.relays().unwrap(), []);
 }
 
-#[test]
-fn two_relays_share_and_each_event_is_stored_once_and_in_order_while_they_do() {
-    let service = Service::start();
+pub(crate) fn two_relays_share_and_each_event_is_stored_once_and_in_order_while_they_do(on: On) {
+    let service = on.start();
     let keys: Vec<_> = (0..100).map(|n| format!("order-{n}")).collect();
     let keys: Vec<_> = keys.iter().map(|key| &**key).collect();
     let first = service.relay().start().unwrap();
@@ -234,17 +227,11 @@ fn two_relays_share_and_each_event_is_stored_once_and_in_order_while_they_do() {
     }
 }
 
-#[test]
-fn a_unit_is_stored_as_a_whole_and_in_the_order_of_its_keys() {
-    let mut service = Service::with_stream(|topic| topic.atomic());
+pub(crate) fn a_unit_is_stored_as_a_whole_and_in_the_order_of_its_keys(on: On) {
+    let mut service = on.with_stream(|topic| topic.atomic());
     service.outbox = service.outbox.clone().undivided();
-    let mut connection = service.connect();
     for _ in 0..10 {
-        let transaction = connection.transaction().unwrap();
-        service.outbox.add(&transaction, "order.changed", event("b").1).unwrap();
-        let unit = ["a", "b", "a", "c"].map(event);
-        service.outbox.add_atomic(&transaction, unit).unwrap();
-        transaction.commit().unwrap();
+        service.add_unit("b", &["a", "b", "a", "c"]).unwrap();
     }
     let relay = service.relay().start().unwrap();
     until("nothing waits", || service.waiting() == 0);
@@ -253,21 +240,17 @@ fn a_unit_is_stored_as_a_whole_and_in_the_order_of_its_keys() {
     relay.stop(PATIENCE).unwrap();
 }
 
-#[test]
-fn events_of_a_unit_that_no_one_relay_would_have_are_refused() {
-    let service = Service::start();
-    let connection = service.connect();
-    let error = service.outbox.add_atomic(&connection, ["a", "b"].map(event)).unwrap_err();
+pub(crate) fn events_of_a_unit_that_no_one_relay_would_have_are_refused(on: On) {
+    let service = on.start();
+    let error = service.add_unit("a", &["a", "b"]).unwrap_err();
     assert!(error.to_string().contains("undivided"), "{error}");
-    let many: Vec<_> = (0..1001).map(|_| event("a")).collect();
-    let error = service.outbox.add_atomic(&connection, many).unwrap_err();
+    let error = service.add_unit("a", &["a"; 1001]).unwrap_err();
     assert!(error.to_string().contains("more than 1000"), "{error}");
     assert_eq!(service.waiting(), 0);
 }
 
-#[test]
-fn what_was_stored_is_kept_as_history_and_pruned_by_age() {
-    let service = Service::start();
+pub(crate) fn what_was_stored_is_kept_as_history_and_pruned_by_age(on: On) {
+    let service = on.start();
     let relay = service.relay().keep(Keep::History).start().unwrap();
     let keys: Vec<_> = (0..2500).map(|n| format!("order-{n}")).collect();
     let keys: Vec<_> = keys.iter().map(|key| &**key).collect();
@@ -283,14 +266,15 @@ fn what_was_stored_is_kept_as_history_and_pruned_by_age() {
     });
 }
 
-#[test]
-fn a_clock_that_is_an_hour_off_changes_nothing() {
-    let service = Service::start();
+pub(crate) fn a_clock_that_is_an_hour_off_changes_nothing(on: On) {
+    let service = on.start();
     service.add(&["a", "b"]);
-    let connection = service.connect();
-    for shift in [3_600_000, -3_600_000] {
-        let sql = "UPDATE jetlane_outbox SET added_at = added_at + ?1";
-        connection.execute(sql, [shift]).unwrap();
+    let (hour_on, hour_back) = match on {
+        On::Sqlite => ("added_at + 3600000", "added_at - 3600000"),
+        On::Postgres => ("added_at + interval '1 hour'", "added_at - interval '1 hour'"),
+    };
+    for shifted in [hour_on, hour_back] {
+        service.run(&format!("UPDATE jetlane_outbox SET added_at = {shifted}"));
         service.add(&["a", "b"]);
     }
     let mut upkeep = Upkeep::of(&service.outbox, service.database()).unwrap();
@@ -303,14 +287,13 @@ fn a_clock_that_is_an_hour_off_changes_nothing() {
     relay.stop(PATIENCE).unwrap();
 }
 
-#[test]
-fn a_permission_that_is_revoked_is_told_and_nothing_is_lost_when_it_is_given_back() {
+pub(crate) fn a_permission_that_is_revoked_is_told_and_nothing_is_lost_when_it_is_given_back(on: On) {
     let config = |permissions: &str| {
         format!(
             "authorization {{ users: [\n{{ user: u, password: p, permissions: {{ {permissions} }} }}\n] }}"
         )
     };
-    let service = Service::on(
+    let service = on.with_server(
         jetlane_testkit::Server::builder().config(&config("publish: \">\"")).start().unwrap(),
         |url| {
             let options = jetlane::ConnectOptions::new().user_password("u", "p");
@@ -335,9 +318,8 @@ fn a_permission_that_is_revoked_is_told_and_nothing_is_lost_when_it_is_given_bac
     relay.stop(PATIENCE).unwrap();
 }
 
-#[test]
-fn a_purged_stream_takes_the_next_events_of_its_keys() {
-    let service = Service::start();
+pub(crate) fn a_purged_stream_takes_the_next_events_of_its_keys(on: On) {
+    let service = on.start();
     let relay = service.relay().start().unwrap();
     for round in 1..=3 {
         service.add(&["a", "b"]);
@@ -348,4 +330,38 @@ fn a_purged_stream_takes_the_next_events_of_its_keys() {
         assert_eq!(relay.status().published, 2 * round);
     }
     relay.stop(PATIENCE).unwrap();
+}
+
+/// More events of one key than a relay holds in memory, and none of them can be stored now.
+pub(crate) fn a_key_that_is_held_up_leaves_room_for_all_others(on: On) {
+    let mut service = on.with_stream(|topic| topic.stream("ORDERS"));
+    service.bus.topic("slow.>").stream("SLOW").ensure(Strategy::CreateOnly).unwrap();
+    let js = service.bus.jetstream();
+    let mut slow = js.stream_info("SLOW").wait().unwrap().config;
+    (slow.max_msgs, slow.discard) = (Some(1), Discard::New);
+    js.update_stream(&slow).wait().unwrap();
+    let relay = service.relay().most(100).start().unwrap();
+    let event_of = |key: &str| ("slow.changed", event(key).1);
+    let many: Vec<_> = (0..500).map(|_| event_of("slow")).collect();
+    service.add_events(&many, End::Commit);
+    until("it is held up", || relay.status().troubles.len() == 1);
+    let keys: Vec<_> = (0..300).map(|n| format!("order-{n}")).collect();
+    let keys: Vec<_> = keys.iter().map(|key| &**key).collect();
+    service.add(&keys);
+    until("all others are stored", || service.waiting() == 499);
+    // It goes on in order, whatever was left in the table meanwhile.
+    slow.max_msgs = None;
+    service.bus.jetstream().update_stream(&slow).wait().unwrap();
+    until("nothing waits", || service.waiting() == 0);
+    let js = service.bus.jetstream();
+    let ids: Vec<_> = (1..=500)
+        .map(|sequence| {
+            let message = js.get_message("SLOW", Get::Sequence(sequence)).wait().unwrap();
+            message.headers().unwrap().get("X-Event-ID").unwrap().to_vec()
+        })
+        .collect();
+    let added: Vec<_> = many.iter().map(|(_, event)| event.event_id().unwrap().as_bytes()).collect();
+    assert_eq!(ids, added);
+    relay.stop(PATIENCE).unwrap();
+    service.server.kill();
 }

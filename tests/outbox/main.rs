@@ -1,7 +1,10 @@
 //! The outbox and the inbox: on real databases, with real nats-servers.
 
+mod conformance;
 mod failures;
 mod histories;
 mod inbox;
+mod order;
 mod relay;
+mod servers;
 mod service;

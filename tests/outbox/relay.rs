@@ -4,11 +4,10 @@ use std::time::Duration;
 
 use jetlane_tests::eventually;
 
-use crate::service::{PATIENCE, Service};
+use crate::service::{End, On, PATIENCE};
 
-#[test]
-fn what_is_committed_is_published_in_order_and_taken_out() {
-    let service = Service::start();
+pub(crate) fn what_is_committed_is_published_in_order_and_taken_out(on: On) {
+    let service = on.start();
     let keys: Vec<_> = (0..50).map(|n| format!("order-{n}")).collect();
     for round in 0..20 {
         let some: Vec<_> = keys.iter().skip(round % 3).map(|key| &**key).collect();
@@ -31,18 +30,11 @@ fn what_is_committed_is_published_in_order_and_taken_out() {
     relay.stop(Duration::from_secs(10)).unwrap();
 }
 
-#[test]
-fn what_is_rolled_back_is_never_published() {
-    let service = Service::start();
+pub(crate) fn what_is_rolled_back_is_never_published(on: On) {
+    let service = on.start();
     let relay = service.relay().start().unwrap();
-    let mut connection = service.connect();
-    for round in 0..10 {
-        let transaction = connection.transaction().unwrap();
-        service.outbox.add(&transaction, "order.changed", crate::service::event("a").1).unwrap();
-        match round % 2 {
-            0 => transaction.rollback().unwrap(),
-            _ => transaction.commit().unwrap(),
-        }
+    for end in [End::Rollback, End::Commit].into_iter().cycle().take(10) {
+        service.add_and(&["a"], end);
         service.outbox.wake();
     }
     eventually("five are published", || (relay.status().published == 5).then_some(()));

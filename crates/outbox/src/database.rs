@@ -64,11 +64,7 @@ impl Database {
     #[cfg(feature = "postgres")]
     pub fn postgres_url(url: &str) -> Result<Self, DatabaseError> {
         let config = crate::store::postgres_config(url)?;
-        Ok(Self::postgres(move || {
-            let mut client = config.connect(postgres::NoTls)?;
-            client.batch_execute(crate::store::STATEMENT_TIMEOUT)?;
-            Ok(client)
-        }))
+        Ok(Self::postgres(move || crate::store::connect_postgres(&config)))
     }
 
     /// A database of PostgreSQL, by connections as `connect` makes them: with TLS, or with passwords that change. What [`Database::postgres_url`] says

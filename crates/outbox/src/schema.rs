@@ -3,10 +3,11 @@
 use crate::partition::PARTITIONS;
 use crate::table::Table;
 
-/// The tables of an outbox for PostgreSQL (13 or later).
+/// The tables of an outbox for PostgreSQL (13 or later). If the table's name has a schema, that has to be there.
 pub fn postgres(table: &Table) -> String {
     let (lease, relay, stopped, sent) = beside(table);
-    let bare = table.bare();
+    // An index is in the schema of its table, and its name has none.
+    let bare_sent = table.bare_beside("sent");
     let last = PARTITIONS - 1;
     format!(
         "\
@@ -25,7 +26,6 @@ CREATE TABLE {table} (
   unit_size smallint,
   added_at timestamptz NOT NULL DEFAULT now()
 );
-CREATE INDEX {bare}_partition ON {table} (partition, position);
 
 -- Who publishes the events of which keys.
 CREATE TABLE {lease} (
@@ -62,15 +62,19 @@ CREATE TABLE {sent} (
   sequence bigint NOT NULL,
   sent_at timestamptz NOT NULL DEFAULT now()
 );
-CREATE INDEX {bare}_sent_at ON {sent} (sent_at);
+CREATE INDEX {bare_sent}_at ON {sent} (sent_at);
 "
     )
 }
 
-/// The tables of an outbox for SQLite (3.35 or later).
+/// The tables of an outbox for SQLite (3.42 or later).
+///
+/// A name with a dot is that of a table in a database that is attached. That is for services whose state is there as well: in WAL mode SQLite
+/// commits each file by itself, and of a transaction in two of them a crash may leave one half.
 pub fn sqlite(table: &Table) -> String {
     let (lease, relay, stopped, sent) = beside(table);
-    let bare = table.bare();
+    // Here it is the index that is in a schema, and its table is in the same one.
+    let (bare, bare_sent) = (table.bare(), table.bare_beside("sent"));
     let last = PARTITIONS - 1;
     format!(
         "\
@@ -90,7 +94,7 @@ CREATE TABLE {table} (
   -- Milliseconds since 1970.
   added_at INTEGER NOT NULL DEFAULT (CAST(unixepoch('subsec') * 1000 AS INTEGER))
 ) STRICT;
-CREATE INDEX {bare}_partition ON {table} (partition, position);
+CREATE INDEX {table}_partition ON {bare} (partition, position);
 
 -- Who publishes the events of which keys.
 CREATE TABLE {lease} (
@@ -128,7 +132,7 @@ CREATE TABLE {sent} (
   sequence INTEGER NOT NULL,
   sent_at INTEGER NOT NULL DEFAULT (CAST(unixepoch('subsec') * 1000 AS INTEGER))
 ) STRICT;
-CREATE INDEX {bare}_sent_at ON {sent} (sent_at);
+CREATE INDEX {sent}_at ON {bare_sent} (sent_at);
 "
     )
 }

@@ -68,6 +68,11 @@ impl Table {
         format!("{}_{suffix}", self.name)
     }
 
+    /// A table beside it, without the name of its schema.
+    pub(crate) fn bare_beside(&self, suffix: &str) -> String {
+        format!("{}_{suffix}", self.bare())
+    }
+
     /// The name without that of its schema.
     pub(crate) fn bare(&self) -> &str {
         self.name.rsplit('.').next().unwrap_or(&self.name)

@@ -13,7 +13,7 @@ use std::time::Duration;
 use jetlane_testkit::{Server, pause, resume};
 use jetlane_tests::eventually;
 
-use crate::service::Service;
+use crate::service::On;
 
 const KEYS: usize = 200;
 const WRITERS: u64 = 2;
@@ -168,7 +168,7 @@ fn check(consumer: &str, committed: &HashSet<String>, effects: &[Effect]) {
 }
 
 fn run(shop: &dyn Shop) {
-    let mut service = Service::with_stream(|topic| topic.duplicate_window(WINDOW));
+    let mut service = On::Sqlite.with_stream(|topic| topic.duplicate_window(WINDOW));
     let (url, database) = (service.server.url(), shop.url());
     let relay = || Victim::start(&["relay", &url, &database]);
     let consumer = |name| Victim::start(&["consumer", &url, &database, name]);

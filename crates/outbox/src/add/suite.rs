@@ -4,7 +4,7 @@ use jetlane::Envelope;
 
 use super::{AddError, Insert, Transaction};
 use crate::partition::PARTITIONS;
-use crate::store::{Row, Store, Wanted};
+use crate::store::{PassedOver, Row, Store, Wanted};
 use crate::{EntryError, Outbox};
 
 /// A driver, on a database with the tables of an outbox.
@@ -41,7 +41,8 @@ pub(super) fn run_all(driver: &impl Driver) {
 
 fn rows(driver: &impl Driver) -> Vec<Row> {
     let partitions: Vec<_> = (0..PARTITIONS).collect();
-    let wanted = Wanted { partitions: &partitions, held: &[], most: 10_000 };
+    let wanted =
+        Wanted { partitions: &partitions, passed_over: PassedOver::default(), most: 10_000 };
     driver.store().read(&wanted).unwrap()
 }
 

@@ -8,8 +8,10 @@ use uuid::Uuid;
 use crate::store::Row;
 
 /// Rows that were read and are still in the table. Each stands in the line of its key; the first of a line may be on its way.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Lines {
+    /// So many rows of a key are held: the others stay in the table, so that one key leaves room for all others.
+    most_of_a_key: usize,
     /// By position.
     rows: HashMap<i64, Arc<Row>>,
     /// By key. Never empty.
@@ -20,12 +22,22 @@ pub(crate) struct Lines {
     units: HashMap<Uuid, Vec<i64>>,
 }
 
+/// So many rows of a key are held at most.
+const MOST_OF_A_KEY: usize = 64;
+
 #[derive(Debug, Default)]
 struct Line {
     /// In the order in which they came, which is that of the positions but for rows that were seen late.
     positions: VecDeque<i64>,
     /// Its first row is on its way, or more of them as part of a unit.
     is_busy: bool,
+    /// Rows of it were left in the table: none is taken before those.
+    is_cut: bool,
+}
+
+/// What a row's subject begins with: all of it but the key.
+pub(crate) fn topic(row: &Row) -> &str {
+    row.subject.rsplit_once('.').map_or(&row.subject, |(topic, _)| topic)
 }
 
 /// What goes out together: a row, or all rows of a unit in order. Never empty.
@@ -47,8 +59,27 @@ impl Load {
 }
 
 impl Lines {
+    /// For about so many rows in all.
+    pub(crate) fn new(most: u32) -> Self {
+        Self {
+            most_of_a_key: (most as usize / 4).clamp(1, MOST_OF_A_KEY),
+            rows: HashMap::new(),
+            lines: HashMap::new(),
+            ready: BTreeSet::new(),
+            units: HashMap::new(),
+        }
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.rows.len()
+    }
+
+    /// How many rows are of other topics than these.
+    pub(crate) fn len_but_for(&self, topics: &BTreeSet<&str>) -> usize {
+        match topics.is_empty() {
+            true => self.len(),
+            false => self.rows.values().filter(|row| !topics.contains(topic(row))).count(),
+        }
     }
 
     /// The positions of all rows, in order.
@@ -58,13 +89,33 @@ impl Lines {
         positions
     }
 
-    /// A row was read, for the first time.
+    /// Keys whose rows are not to be read now, as enough of them are held. Those that have become short enough are not among them any more.
+    pub(crate) fn passed_over(&mut self) -> Vec<String> {
+        let (rows, mut keys) = (&self.rows, Vec::new());
+        for (key, line) in &mut self.lines {
+            // A unit whose rest was left in the table would wait for ever.
+            let first = line.positions.front().and_then(|position| rows.get(position));
+            let waits_for_rest = !line.is_busy && first.is_some_and(|row| row.unit.is_some());
+            line.is_cut &= line.positions.len() > self.most_of_a_key / 2 && !waits_for_rest;
+            if line.is_cut {
+                keys.push(key.clone());
+            }
+        }
+        keys
+    }
+
+    /// A row was read that is not held. If enough of its key are, it stays in the table for now.
     pub(crate) fn add(&mut self, row: Row) {
         let position = row.position;
+        let line = self.lines.entry(row.key.clone()).or_default();
+        // A unit goes as a whole, so all of it is held.
+        line.is_cut |= line.positions.len() >= self.most_of_a_key && row.unit.is_none();
+        if line.is_cut {
+            return;
+        }
         if let Some(unit) = row.unit {
             self.units.entry(unit.id).or_default().push(position);
         }
-        let line = self.lines.entry(row.key.clone()).or_default();
         if line.positions.is_empty() {
             self.ready.insert(position);
         }
@@ -198,7 +249,7 @@ mod tests {
     type Given = (i64, &'static str, Option<(u128, i16)>);
 
     fn lines(rows: &[Given]) -> Lines {
-        let mut lines = Lines::default();
+        let mut lines = Lines::new(4096);
         rows.iter().for_each(|(position, key, unit)| lines.add(row(*position, key, *unit)));
         lines
     }
@@ -272,6 +323,39 @@ mod tests {
         assert_eq!(next(&mut lines), [2]);
         done(&mut lines, &[2]);
         assert_eq!(next(&mut lines), [1, 3]);
+    }
+
+    #[test]
+    fn a_key_leaves_room_for_others_and_loses_no_row() {
+        let mut lines = Lines::new(4096);
+        let most = 64;
+        assert_eq!(most, i64::try_from(MOST_OF_A_KEY).unwrap());
+        for position in 1..=2 * most {
+            lines.add(row(position, "a", None));
+        }
+        assert_eq!(lines.len(), MOST_OF_A_KEY);
+        assert_eq!(lines.passed_over(), ["a"]);
+        for position in 1..=most / 2 {
+            assert_eq!(next(&mut lines), [position]);
+            // What is left in the table must not be overtaken.
+            lines.add(row(2 * most + position, "a", None));
+            done(&mut lines, &[position]);
+        }
+        assert_eq!(lines.len(), MOST_OF_A_KEY / 2);
+        assert_eq!(lines.passed_over(), [""; 0]);
+        for position in most + 1..=2 * most {
+            lines.add(row(position, "a", None));
+        }
+        assert_eq!(next(&mut lines), [most / 2 + 1]);
+        let positions = lines.positions();
+        assert!(positions.iter().copied().eq(most / 2 + 1..=most / 2 + most), "{positions:?}");
+
+        // A whole unit is held, however large it is, and one whose beginning was held is not cut for ever.
+        let mut lines = Lines::new(4096);
+        for position in 1..=2 * most {
+            lines.add(row(position, "a", Some((7, 128))));
+        }
+        assert_eq!(next(&mut lines).len(), 2 * MOST_OF_A_KEY);
     }
 
     #[test]

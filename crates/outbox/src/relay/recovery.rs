@@ -10,8 +10,6 @@ use crate::store::{Owned, Sent, Store, Waiting};
 
 /// How many rows are looked up at once.
 const PAGE: u32 = 512;
-/// How long streams have to answer.
-const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What a relay does with partitions that it has just taken, before it publishes anything of them: of each row that waits, whether its event is the
 /// last one of its subject, and so was stored by the one before it, who did not come to take the row out.
@@ -58,6 +56,7 @@ impl Recovery {
         js: &JetStream,
         lookup: &mut Lookup,
         expected: &mut Expected,
+        patience: Duration,
     ) -> Result<Vec<Sent>, Halted> {
         let partitions: Vec<_> = self.owned.iter().map(|owned| owned.partition).collect();
         let rows = store.waiting(&partitions, self.after, PAGE).map_err(Halted::Database)?;
@@ -65,7 +64,7 @@ impl Recovery {
         let mut subjects: Vec<_> = rows.iter().map(|row| &*row.subject).filter(is_new).collect();
         subjects.sort_unstable();
         subjects.dedup();
-        for (subject, last) in subjects.iter().zip(lookup.last(js, &subjects, TIMEOUT)) {
+        for (subject, last) in subjects.iter().zip(lookup.last(js, &subjects, patience)) {
             let last = last.map_err(Halted::Stream)?;
             expected.note(subject, last.sequence);
             self.known.insert((*subject).to_owned(), last);

@@ -1,6 +1,6 @@
 //! The thread of a relay.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use jetlane::client::Backoff;
@@ -9,18 +9,18 @@ use jetlane::jetstream::JetStream;
 use super::Settings;
 use super::courier::{Courier, Fate, Unsent};
 use super::leases::Watch;
-use super::lines::{Lines, Load};
+use super::lines::{Lines, Load, topic};
 use super::lookup::{Last, Lookup};
 use super::recovery::{Halted, Recovery};
 use super::status::{Busy, Kind, Shared, Trouble};
 use crate::DatabaseError;
 use crate::database::Database;
-use crate::store::{Owned, Sent, Stop, Store, Wanted};
+use crate::store::{Owned, PassedOver, Sent, Stop, Store, Wanted};
 use crate::table::Table;
 
 /// Rows that come one by one are gathered for so long.
 const GATHER: Duration = Duration::from_millis(2);
-/// How long streams have to say what is last on a subject.
+/// How long streams have at most to say what is last on a subject.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 /// How many loads are looked up at once.
 const MOST_LOOKUPS: usize = 256;
@@ -107,7 +107,7 @@ impl<'a> Worker<'a> {
             lookup: Lookup::default(),
             recovery: None,
             leaving: Vec::new(),
-            lines: Lines::default(),
+            lines: Lines::new(settings.most),
             stored: Vec::new(),
             doubtful: Resting::default(),
             resting: Resting::default(),
@@ -166,7 +166,7 @@ impl<'a> Worker<'a> {
     }
 
     fn next_turn(&self) -> Instant {
-        let has_room = self.has_room();
+        let has_room = self.room().is_some();
         let is_down = self.store.is_none();
         [
             Some(self.next_beat),
@@ -314,13 +314,14 @@ impl<'a> Worker<'a> {
 
     /// Looks up a page of what waits in partitions that were taken.
     fn recover(&mut self) {
-        let now = Instant::now();
+        let (now, patience) = (Instant::now(), self.patience());
         let (Some(recovery), Some(store)) = (&mut self.recovery, &mut self.store) else { return };
         if now < self.next_page {
             return;
         }
         let (js, keep) = (self.courier.jetstream().clone(), self.settings.keep);
-        let found = recovery.next(&mut **store, &js, &mut self.lookup, &mut self.courier.expected);
+        let (lookup, expected) = (&mut self.lookup, &mut self.courier.expected);
+        let found = recovery.next(&mut **store, &js, lookup, expected, patience);
         let found = found.and_then(|sent| {
             store.sent(&sent, keep).map_err(Halted::Database)?;
             Ok(sent.len() as u64)
@@ -349,17 +350,26 @@ impl<'a> Worker<'a> {
 
     // Rows.
 
-    fn has_room(&self) -> bool {
-        // Few large reads cost less than many small ones.
-        self.lines.len() <= self.settings.most as usize / 2
+    /// How many rows can be read, if it is worth it: few large reads cost less than many small ones.
+    fn room(&self) -> Option<u32> {
+        let held = self.lines.len_but_for(&self.held_topics());
+        let room = self.settings.most.saturating_sub(u32::try_from(held).unwrap_or(u32::MAX));
+        (room >= self.settings.most / 2).then_some(room.max(1))
+    }
+
+    /// The topics whose stream takes no events now. They take no room from others, and nothing more of them is read.
+    fn held_topics(&self) -> BTreeSet<&str> {
+        let waiting = self.resting.loads.values().filter(|load| load.attempts > 0);
+        waiting.flat_map(|load| &load.rows).map(|row| topic(row)).collect()
     }
 
     /// Reads rows that were added.
     fn look(&mut self) {
         let now = Instant::now();
-        if now < self.next_look || !self.has_room() || now >= self.valid_until {
+        if now < self.next_look || now >= self.valid_until {
             return;
         }
+        let Some(most) = self.room() else { return };
         let recovering = self.recovery.as_ref().map_or(&[][..], Recovery::owned);
         let is_ready = |owned: &Owned| !recovering.contains(owned) && !self.leaving.contains(owned);
         let partitions: Vec<_> =
@@ -369,8 +379,10 @@ impl<'a> Worker<'a> {
             return;
         }
         let held = self.lines.positions();
-        let most = self.settings.most.saturating_sub(u32::try_from(held.len()).unwrap_or(u32::MAX));
-        let wanted = Wanted { partitions: &partitions, held: &held, most };
+        let keys = self.lines.passed_over();
+        let topics: Vec<_> = self.held_topics().iter().map(|topic| format!("{topic}.")).collect();
+        let passed_over = PassedOver { positions: &held, keys: &keys, topics: &topics };
+        let wanted = Wanted { partitions: &partitions, passed_over, most };
         let Some(rows) = self.ask(|store| store.read(&wanted)) else {
             self.next_look = self.next_connect;
             return;
@@ -522,13 +534,18 @@ impl<'a> Worker<'a> {
         let subjects: Vec<_> =
             loads.iter().flat_map(|load| &load.rows).map(|row| &*row.subject).collect();
         let js = self.courier.jetstream().clone();
-        let mut answers = self.lookup.last(&js, &subjects, LOOKUP_TIMEOUT).into_iter();
+        let mut answers = self.lookup.last(&js, &subjects, self.patience()).into_iter();
         let of_load = |load: Load| {
             let answers: Vec<_> = answers.by_ref().take(load.rows.len()).collect();
             let last: Result<Vec<_>, _> = answers.into_iter().collect();
             (load, last.map_err(|error| error.to_string()))
         };
         loads.into_iter().map(of_load).collect()
+    }
+
+    /// Nobody is to think that it is dead because a stream does not answer.
+    fn patience(&self) -> Duration {
+        LOOKUP_TIMEOUT.min(self.settings.lease_time / 4)
     }
 
     fn note_all(&mut self, load: &Load, last: &[Last]) {

@@ -10,7 +10,7 @@ mod sqlite;
 mod suite;
 
 #[cfg(feature = "postgres")]
-pub(crate) use postgres::{PostgresStore, STATEMENT_TIMEOUT, postgres_config};
+pub(crate) use postgres::{PostgresStore, connect_postgres, postgres_config};
 #[cfg(feature = "sqlite")]
 pub(crate) use sqlite::SqliteStore;
 
@@ -48,7 +48,7 @@ pub(crate) trait Store: Send {
         most: u32,
     ) -> Result<Vec<Waiting>, DatabaseError>;
 
-    /// The first rows, in order of their position, of these partitions that are neither at one of these positions nor of a stopped key: at most
+    /// The first rows, in order of their position, of these partitions that are not passed over, and not of a stopped key: at most
     /// `most`. One snapshot: if it sees a row it sees all that was committed before that row was added.
     fn read(&mut self, wanted: &Wanted<'_>) -> Result<Vec<Row>, DatabaseError>;
 
@@ -124,9 +124,18 @@ pub(crate) struct Waiting {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wanted<'a> {
     pub(crate) partitions: &'a [i16],
-    /// Positions of rows that were read and are still there, in order.
-    pub(crate) held: &'a [i64],
+    pub(crate) passed_over: PassedOver<'a>,
     pub(crate) most: u32,
+}
+
+/// Which rows are not to be read.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct PassedOver<'a> {
+    /// Of rows that were read and are still there, in order.
+    pub(crate) positions: &'a [i64],
+    pub(crate) keys: &'a [String],
+    /// What their subjects begin with.
+    pub(crate) topics: &'a [String],
 }
 
 /// A row.

@@ -8,14 +8,14 @@ use bytes::Bytes;
 use postgres::{Client, Error};
 
 use super::{
-    Keep, Lease, Leases, Owned, PartitionBacklog, RelayBeat, RelayView, Row, Sent, Stop,
-    StoppedKey, Store, Waiting, Wanted,
+    Keep, Lease, Leases, Owned, PartitionBacklog, PassedOver, RelayBeat, RelayView, Row, Sent,
+    Stop, StoppedKey, Store, Waiting, Wanted,
 };
 use crate::DatabaseError;
 use crate::entry::Unit;
 use crate::schema;
 use crate::table::Table;
-pub(crate) use config::{STATEMENT_TIMEOUT, postgres_config};
+pub(crate) use config::{connect_postgres, postgres_config};
 use queries::Queries;
 
 /// An outbox in PostgreSQL.
@@ -27,14 +27,15 @@ pub(crate) struct PostgresStore {
 
 /// What the statements need of their session, to be right and to stay fast.
 ///
-/// The first line makes them see, and wait for, what they are meant to. The second makes sure that rows which were taken out do not
-/// come back when the server crashes: of the events of a key a relay recognises only the last one, and would publish those before it again. The third
-/// keeps the planner on the indexes. It plans a statement once, by the statistics of some moment, which for an outbox is one when nothing waits; what is
-/// right then reads and sorts the whole table when much waits, and takes a hundred times as long.
+/// They see and wait for what is committed. Rows that were taken out do not come back when the server crashes: of the events of a key a relay would
+/// recognise the last one only, and publish those before it again. And they go along the indexes: statistics of an outbox are mostly of a time when
+/// nothing waited, and what is best then reads and sorts all that waits, which was seen to take a hundred times as long.
 const SESSION: &str = "\
 SET default_transaction_isolation = 'read committed';
-SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off';
-SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_sort = off; SET jit = off";
+SELECT set_config('synchronous_commit', 'on', false)
+  WHERE current_setting('synchronous_commit') = 'off';
+SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_sort = off;
+SET plan_cache_mode = force_custom_plan; SET jit = off";
 
 /// Nothing is older, and dates of the database do not reach back for ever.
 const OLDEST: Duration = Duration::from_secs(1000 * 365 * 86_400);
@@ -122,9 +123,11 @@ impl Store for PostgresStore {
     }
 
     fn read(&mut self, wanted: &Wanted<'_>) -> Result<Vec<Row>, DatabaseError> {
-        let Wanted { partitions, held, most } = wanted;
+        let Wanted { partitions, passed_over: PassedOver { positions, keys, topics }, most } =
+            wanted;
         let most = i64::from(*most);
-        self.queries.read.rows(&mut self.client, &[partitions, held, &most], read_row)
+        let values = [partitions as _, positions as _, &most as _, keys as _, topics as _];
+        self.queries.read.rows(&mut self.client, &values, read_row)
     }
 
     fn sent(&mut self, sent: &[Sent], keep: Keep) -> Result<(), DatabaseError> {

@@ -17,6 +17,7 @@ pub(crate) struct Server {
 /// A database of its own, with the tables of an outbox.
 pub(crate) struct Shop {
     pub(crate) url: String,
+    pub(crate) table: Table,
 }
 
 impl Server {
@@ -26,13 +27,19 @@ impl Server {
     }
 
     pub(crate) fn shop(&self) -> Shop {
+        self.shop_with(Table::default())
+    }
+
+    /// With a schema `shop`, which nothing is looked for in unless it is named.
+    pub(crate) fn shop_with(&self, table: Table) -> Shop {
         let name = format!("shop_{}", self.databases.fetch_add(1, Ordering::Relaxed));
         let url = self.postgres.url();
         let mut client = Client::connect(&url, NoTls).unwrap();
         client.batch_execute(&format!("CREATE DATABASE {name}")).unwrap();
         let (server, _) = url.rsplit_once('/').unwrap();
-        let shop = Shop { url: format!("{server}/{name}") };
-        shop.run(&schema::postgres(&Table::default()));
+        let shop = Shop { url: format!("{server}/{name}"), table };
+        shop.run("CREATE SCHEMA shop");
+        shop.run(&schema::postgres(&shop.table));
         shop
     }
 }
@@ -47,7 +54,7 @@ impl Shop {
     }
 
     pub(crate) fn store(&self) -> PostgresStore {
-        PostgresStore::new(self.connect(), &Table::default()).unwrap()
+        PostgresStore::new(self.connect(), &self.table).unwrap()
     }
 
     pub(crate) fn any_store(&self) -> Box<dyn Store> {

@@ -5,8 +5,8 @@ use rusqlite::{Connection, OptionalExtension as _, Params, TransactionBehavior, 
 use uuid::Uuid;
 
 use super::{
-    Keep, Lease, Leases, Owned, PartitionBacklog, RelayBeat, RelayView, Row, Sent, Stop,
-    StoppedKey, Store, Waiting, Wanted,
+    Keep, Lease, Leases, Owned, PartitionBacklog, PassedOver, RelayBeat, RelayView, Row, Sent,
+    Stop, StoppedKey, Store, Waiting, Wanted,
 };
 use crate::DatabaseError;
 use crate::entry::Unit;
@@ -185,10 +185,16 @@ impl Store for SqliteStore {
              FROM {table} AS waiting \
              WHERE +partition IN (SELECT value FROM json_each(?1)) \
              AND position NOT IN (SELECT value FROM json_each(?2)) \
+             AND key NOT IN (SELECT value FROM json_each(?4)) \
+             AND NOT EXISTS (SELECT 1 FROM json_each(?5) AS topic \
+             WHERE substr(waiting.subject, 1, length(topic.value)) = topic.value) \
              AND NOT EXISTS (SELECT 1 FROM {stopped} AS stopped WHERE stopped.key = waiting.key) \
              ORDER BY position LIMIT ?3"
         );
-        let params = params![json(wanted.partitions), json(wanted.held), wanted.most];
+        let Wanted { partitions, passed_over: PassedOver { positions, keys, topics }, most } =
+            wanted;
+        let (keys, topics) = (json_texts(keys), json_texts(topics));
+        let params = params![json(partitions), json(positions), most, keys, topics];
         self.rows("the rows that wait can not be read", &sql, params, read_row)
     }
 
@@ -342,6 +348,11 @@ fn json<N: ToString>(numbers: &[N]) -> String {
     format!("[{}]", numbers.join(","))
 }
 
+/// A list of texts, as one parameter.
+fn json_texts(texts: &[String]) -> String {
+    serde_json::Value::from(texts).to_string()
+}
+
 fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
@@ -361,24 +372,32 @@ mod tests {
 
     struct Sqlite {
         folder: tempfile::TempDir,
+        table: Table,
     }
 
     impl Sqlite {
-        fn new() -> Self {
-            let folder = tempfile::tempdir().unwrap();
-            let sqlite = Self { folder };
-            sqlite.connect().execute_batch(&crate::schema::sqlite(&Table::default())).unwrap();
+        fn new(table: &str) -> Self {
+            let table = Table::new(table).unwrap();
+            let sqlite = Self { folder: tempfile::tempdir().unwrap(), table };
+            sqlite.connect().execute_batch(&crate::schema::sqlite(&sqlite.table)).unwrap();
             sqlite
         }
 
+        /// With a second database, attached as `shop`.
         fn connect(&self) -> Connection {
-            let connection = Connection::open(self.folder.path().join("outbox.db")).unwrap();
+            let file = |name| self.folder.path().join(name).display().to_string();
+            let connection = Connection::open(file("outbox.db")).unwrap();
             connection.busy_timeout(Duration::from_secs(10)).unwrap();
+            connection.execute("ATTACH ?1 AS shop", [file("shop.db")]).unwrap();
             connection
         }
     }
 
     impl Database for Sqlite {
+        fn table(&self) -> &Table {
+            &self.table
+        }
+
         fn store_in(&self, table: &Table) -> Box<dyn Store> {
             Box::new(SqliteStore::new(self.connect(), table))
         }
@@ -393,6 +412,16 @@ mod tests {
 
     #[test]
     fn a_store_in_sqlite_does_what_stores_do() {
-        suite::run_all(Sqlite::new);
+        suite::run_all(|| Sqlite::new("jetlane_outbox"));
+    }
+
+    #[test]
+    fn a_table_can_be_in_a_database_that_is_attached() {
+        suite::run_all(|| Sqlite::new("shop.outbox"));
+        let connection = Sqlite::new("shop.outbox").connect();
+        let count =
+            "SELECT count(*) FROM shop.sqlite_schema WHERE type = 'index' AND name LIKE 'outbox%'";
+        let indexes: i64 = connection.query_row(count, [], |row| row.get(0)).unwrap();
+        assert_eq!(indexes, 2);
     }
 }

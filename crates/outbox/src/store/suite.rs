@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jetlane::Envelope;
 
-use super::{Keep, Lease, Owned, RelayBeat, Row, Sent, Stop, Store, Wanted};
+use super::{Keep, Lease, Owned, PassedOver, RelayBeat, Row, Sent, Stop, Store, Wanted};
 use crate::partition::{PARTITIONS, partition};
 use crate::{Outbox, Table};
 
@@ -12,8 +12,15 @@ pub(crate) type Event = (&'static str, Envelope);
 
 /// A database of its own, with the tables of an outbox.
 pub(crate) trait Database {
+    /// Of the outbox.
+    fn table(&self) -> &Table;
+
+    fn outbox(&self) -> Outbox {
+        Outbox::in_table(self.table().clone())
+    }
+
     fn store(&self) -> Box<dyn Store> {
-        self.store_in(&Table::default())
+        self.store_in(self.table())
     }
 
     fn store_in(&self, table: &Table) -> Box<dyn Store>;
@@ -43,7 +50,13 @@ fn event(key: &str) -> Event {
 }
 
 fn read(store: &mut dyn Store, held: &[i64], most: u32) -> Vec<Row> {
-    store.read(&Wanted { partitions: &all(), held, most }).unwrap()
+    store
+        .read(&Wanted {
+            partitions: &all(),
+            passed_over: PassedOver { positions: held, ..PassedOver::default() },
+            most,
+        })
+        .unwrap()
 }
 
 fn keys(rows: &[Row]) -> Vec<&str> {
@@ -79,6 +92,12 @@ fn leases_are_taken_as_they_were_seen(database: &impl Database) {
     store.release("one", &owned).unwrap();
     assert_eq!(lease(other, "two", 3).owner.as_deref(), Some("two"), "it was not one's any more");
     assert_eq!(lease(other, "two", 4).owner, None);
+    let seen = lease(store, "one", 4);
+    assert_eq!(store.take("one", &[seen]).unwrap(), [Owned { partition: 4, epoch: 2 }]);
+    store.release("one", &owned).unwrap();
+    let leases = store.beat("one", None).unwrap().leases;
+    assert_eq!(leases[4].owner.as_deref(), Some("one"), "that was an earlier time");
+    assert!(leases.is_sorted_by_key(|lease| lease.partition));
 }
 
 fn relays_that_are_gone_are_forgotten(database: &impl Database) {
@@ -95,19 +114,34 @@ fn relays_that_are_gone_are_forgotten(database: &impl Database) {
 
 fn rows_are_read_in_order_and_only_those_wanted(database: &impl Database) {
     let store = &mut *database.store();
-    database.add(&Outbox::new(), ["a", "b", "a"].map(event).into());
-    database.add(&Outbox::new(), ["c", "a"].map(event).into());
+    database.add(&database.outbox(), ["a", "b", "a"].map(event).into());
+    database.add(&database.outbox(), ["c", "a"].map(event).into());
     let rows = read(store, &[], 100);
     assert_eq!(keys(&rows), ["a", "b", "a", "c", "a"]);
     let positions: Vec<_> = rows.iter().map(|row| row.position).collect();
     assert!(positions.is_sorted_by(|one, next| one < next));
     assert_eq!(read(store, &positions[..2], 2), rows[2..4]);
     assert_eq!(read(store, &positions, 9), []);
+    let (of_keys, topics) =
+        (["a", "c'\""].map(String::from), ["other.", "order"].map(String::from));
+    let passed_over = PassedOver { keys: &of_keys, topics: &topics[..1], ..PassedOver::default() };
+    let wanted = Wanted { partitions: &all(), passed_over, most: 9 };
+    assert_eq!(keys(&store.read(&wanted).unwrap()), ["b", "c"]);
+    let passed_over = PassedOver { topics: &topics, ..PassedOver::default() };
+    let wanted = Wanted { partitions: &all(), passed_over, most: 9 };
+    assert_eq!(store.read(&wanted).unwrap(), []);
 
     let partitions = [partition("a")];
-    let of_a = store.read(&Wanted { partitions: &partitions, held: &[], most: 9 }).unwrap();
+    let of_a = store
+        .read(&Wanted { partitions: &partitions, passed_over: PassedOver::default(), most: 9 })
+        .unwrap();
     assert_eq!(keys(&of_a), ["a"; 3]);
-    assert_eq!(store.read(&Wanted { partitions: &[], held: &[], most: 9 }).unwrap(), []);
+    assert_eq!(
+        store
+            .read(&Wanted { partitions: &[], passed_over: PassedOver::default(), most: 9 })
+            .unwrap(),
+        []
+    );
 
     let waiting = store.waiting(&partitions, positions[0], 1).unwrap();
     assert_eq!(waiting.len(), 1);
@@ -122,7 +156,7 @@ fn rows_keep_all_that_an_event_has(database: &impl Database) {
     let store = &mut *database.store();
     let payload: Vec<u8> = (0..=255).collect();
     let event = Envelope::new("a.ä", "Changed", payload.clone()).with_event_id("mine");
-    let outbox = Outbox::new();
+    let outbox = database.outbox();
     database.add(&outbox, vec![("order.changed", event.clone())]);
     let rows = read(store, &[], 1);
     let row = &rows[0];
@@ -140,11 +174,11 @@ fn rows_keep_all_that_an_event_has(database: &impl Database) {
 
 fn what_is_stored_is_taken_out_and_kept_if_wanted(database: &impl Database) {
     let store = &mut *database.store();
-    database.add(&Outbox::new(), ["a", "b", "c"].map(event).into());
+    database.add(&database.outbox(), ["a", "b", "c"].map(event).into());
     let rows = read(store, &[], 9);
     let sent = |at: usize| Sent { position: rows[at].position, sequence: u64::MAX / 2 + at as u64 };
     store.sent(&[sent(0)], Keep::Nothing).unwrap();
-    store.sent(&[sent(0), sent(2)], Keep::History).unwrap();
+    store.sent(&[sent(0), sent(2), sent(2)], Keep::History).unwrap();
     assert_eq!(keys(&read(store, &[], 9)), ["b"]);
     assert_eq!(store.prune(Duration::from_secs(3600), 9).unwrap(), 0, "it is younger");
     // Whatever it is now, the next moment it is older than nothing.
@@ -157,7 +191,7 @@ fn what_is_stored_is_taken_out_and_kept_if_wanted(database: &impl Database) {
 
 fn a_stopped_key_is_not_read_until_it_goes_on(database: &impl Database) {
     let store = &mut *database.store();
-    database.add(&Outbox::new(), ["a", "b", "a"].map(event).into());
+    database.add(&database.outbox(), ["a", "b", "a"].map(event).into());
     let partition = partition("a");
     let owned = store.beat("one", None).map(|leases| leases.leases).unwrap();
     let owned = store.take("one", &owned).unwrap()[usize::try_from(partition).unwrap()];

@@ -1,11 +1,11 @@
 use std::time::Duration;
 
-use postgres::Config;
+use postgres::{Client, Config, Error, NoTls};
 
 use crate::DatabaseError;
 
-/// What a statement waits for takes half a minute at most, unless there is another limit.
-pub(crate) const STATEMENT_TIMEOUT: &str = "SELECT set_config('statement_timeout', '30s', false) \
+/// Unless the URL, the user or the database has another one.
+const STATEMENT_TIMEOUT: &str = "SELECT set_config('statement_timeout', '30s', false) \
      WHERE current_setting('statement_timeout') = '0'";
 
 /// A connection string, with limits to what is waited for where it has none.
@@ -33,6 +33,12 @@ pub(crate) fn postgres_config(url: &str) -> Result<Config, DatabaseError> {
         config.application_name("jetlane-outbox");
     }
     Ok(config)
+}
+
+pub(crate) fn connect_postgres(config: &Config) -> Result<Client, Error> {
+    let mut client = config.connect(NoTls)?;
+    client.batch_execute(STATEMENT_TIMEOUT)?;
+    Ok(client)
 }
 
 #[cfg(test)]

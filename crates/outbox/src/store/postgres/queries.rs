@@ -142,15 +142,20 @@ impl Tables {
         Query::new("the rows that wait can not be read", sql)
     }
 
-    /// Partitions; positions that are not wanted; how many. Those positions are a subquery because it is hashed: an array that is a parameter
-    /// would be searched from its beginning for each row.
+    /// Partitions; positions that are not wanted; how many; keys that are not wanted; what subjects begin with that are not. It goes along the positions and passes over what is not wanted, which costs a quarter of a
+    /// microsecond a row. Positions that are not wanted are a subquery, which is hashed: an array that is a parameter is searched for
+    /// each row. The offset keeps the stopped keys from being joined: they are looked up, however many they have become.
     fn read(&self) -> Query {
         let Self { table, stopped, .. } = self;
         let sql = format!(
             "SELECT position, partition, event_id, key, subject, headers, payload, unit, unit_size \
              FROM {table} AS waiting \
              WHERE partition = ANY($1) AND position NOT IN (SELECT unnest($2::bigint[])) \
-               AND NOT EXISTS (SELECT FROM {stopped} AS stopped WHERE stopped.key = waiting.key) \
+               AND key NOT IN (SELECT unnest($4::text[])) \
+               AND NOT EXISTS (SELECT FROM unnest($5::text[]) AS held (topic) \
+                 WHERE starts_with(waiting.subject, held.topic)) \
+               AND NOT EXISTS \
+                 (SELECT FROM {stopped} AS stopped WHERE stopped.key = waiting.key OFFSET 0) \
              ORDER BY position LIMIT $3"
         );
         Query::new("the rows that wait can not be read", sql)
@@ -199,9 +204,9 @@ impl Tables {
     fn prune(&self) -> Query {
         let Self { sent, .. } = self;
         let sql = format!(
-            "DELETE FROM {sent} WHERE position IN ( \
+            "DELETE FROM {sent} WHERE position = ANY(ARRAY( \
                SELECT position FROM {sent} WHERE sent_at < now() - make_interval(secs => $1) \
-               ORDER BY sent_at LIMIT $2)"
+               ORDER BY sent_at LIMIT $2))"
         );
         Query::new("the history can not be pruned", sql)
     }

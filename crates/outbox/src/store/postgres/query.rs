@@ -8,7 +8,7 @@ use crate::DatabaseError;
 pub(super) struct Query {
     /// What fails if it fails.
     doing: &'static str,
-    sql: String,
+    pub(super) sql: String,
     prepared: Option<Statement>,
 }
 
