@@ -48,6 +48,7 @@ impl Shop {
         let database = format!("sqlite:{}", self.path().display());
         let word = |word: &str| if word == "DB" { database.clone() } else { word.to_owned() };
         Command::new(env!("CARGO_BIN_EXE_jetlane"))
+            .current_dir(self.folder.path())
             .arg("outbox")
             .args(arguments.split_whitespace().map(word))
             .output()
@@ -102,7 +103,9 @@ fn the_tables_that_are_printed_are_those_that_are_looked_for() {
         let said = shop.said(&format!("check DB {arguments}"));
         contains_all(&said, &["shop.db has all tables of the outbox", name]);
     }
-    assert_eq!(shop.json("check DB")["is_right"], true);
+    for path in ["sqlite:shop.db", "sqlite://shop.db"] {
+        assert_eq!(shop.json(&format!("check {path}"))["is_right"], true);
+    }
     shop.run("ALTER TABLE jetlane_outbox_stopped RENAME COLUMN reason TO why");
     contains_all(&shop.error("check DB"), &["no such column: reason", "jetlane outbox schema"]);
     shop.run("DROP TABLE shop_outbox_sent");
@@ -135,7 +138,7 @@ fn what_waits_and_what_is_stopped_is_told_and_let_go_on() {
     for (key, size) in [("order-1", 2000), ("order-1", 1), ("order-2", 1)] {
         shop.add(key, vec![b'x'; size]);
     }
-    shop.run("UPDATE jetlane_outbox SET added_at = added_at - 7384000");
+    shop.run("UPDATE jetlane_outbox SET added_at = added_at - 7384000 WHERE key = 'order-1'");
     let told = shop.said("status DB --by-partition");
     let lines: Vec<_> = told.lines().collect();
     assert_eq!(lines.len(), 4, "{told}");
@@ -240,7 +243,10 @@ fn of_an_inbox_the_ids_of_one_subscription_are_forgotten_by_age() {
     assert_eq!(shop.said("prune DB --older-than 7d --inbox billing"), "1 rows deleted\n");
     assert_eq!(shop.said("prune DB --older-than 7d --inbox billing"), "0 rows deleted\n");
     let of_another = "prune DB --older-than 1w --inbox shipping --table shop_inbox";
-    assert_eq!(shop.json(of_another)["rows"], 1);
+    for rows in [1, 0] {
+        assert_eq!(shop.json(of_another)["rows"], rows);
+    }
+    assert_eq!(shop.json("prune DB --older-than 7d --inbox shipping")["rows"], 1);
 }
 
 #[test]
