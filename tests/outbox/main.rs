@@ -3,4 +3,5 @@
 mod failures;
 mod histories;
 mod relay;
+mod seeing;
 mod service;

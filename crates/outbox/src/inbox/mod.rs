@@ -1,5 +1,6 @@
 //! What handlers have done, recorded in the transaction of what they did.
 
+mod count;
 mod driver;
 mod pool;
 #[cfg(feature = "sqlite")]
@@ -7,7 +8,6 @@ mod sqlite;
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use jetlane::{Envelope, IntoVerdict, RawEvent, Verdict};
@@ -15,6 +15,7 @@ use jetlane::{Envelope, IntoVerdict, RawEvent, Verdict};
 use crate::error::DatabaseError;
 use crate::table::Table;
 
+use count::Count;
 use driver::{Claim, Ended};
 pub use driver::{Driver, Seen};
 use pool::Pool;
@@ -58,8 +59,8 @@ pub struct Inbox<D: Driver> {
 /// What all clones have in common.
 struct Shared<D: Driver> {
     pool: Pool<D>,
-    handled: AtomicU64,
-    repeated: AtomicU64,
+    handled: Count,
+    repeated: Count,
 }
 
 /// What an inbox has seen since it was made.
@@ -74,7 +75,8 @@ pub struct InboxCounts {
 
 impl<D: Driver> Inbox<D> {
     pub(crate) fn new(subscription: &str, driver: D) -> Self {
-        let (handled, repeated) = (AtomicU64::new(0), AtomicU64::new(0));
+        let [handled, repeated] =
+            ["handled", "repeated"].map(|outcome| Count::new(subscription, outcome));
         let shared = Shared { pool: Pool::new(driver), handled, repeated };
         Self {
             subscription: subscription.to_owned(),
@@ -112,8 +114,8 @@ impl<D: Driver> Inbox<D> {
 
     /// What it has seen since it was made.
     pub fn counts(&self) -> InboxCounts {
-        let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        InboxCounts { handled: count(&self.shared.handled), repeated: count(&self.shared.repeated) }
+        let Shared { handled, repeated, .. } = &*self.shared;
+        InboxCounts { handled: handled.get(), repeated: repeated.get() }
     }
 
     /// Forgets the ids of events that were handled longer ago than that ([`Seen::ById`]), a thousand at a time; how many they were. An event that
@@ -147,18 +149,17 @@ impl<D: Driver> Inbox<D> {
         };
         let claim = self.claim(raw, &event);
         let ended = self.shared.pool.with(|connection, driver| {
-            let mut handle = |transaction: &mut D::Transaction<'_>| {
-                handle(&event, transaction).into_verdict()
-            };
+            let mut handle =
+                |transaction: &mut D::Transaction<'_>| handle(&event, transaction).into_verdict();
             driver.run(connection, &self.table, &claim, &mut handle)
         });
         match ended {
             Ok(Ended::Committed) => {
-                self.shared.handled.fetch_add(1, Ordering::Relaxed);
+                self.shared.handled.add_one();
                 Verdict::Done
             }
             Ok(Ended::Repeated) => {
-                self.shared.repeated.fetch_add(1, Ordering::Relaxed);
+                self.shared.repeated.add_one();
                 Verdict::Done
             }
             Ok(Ended::RolledBack(verdict)) => verdict,

@@ -41,7 +41,8 @@ impl Driver for Sqlite {
     type Transaction<'a> = Transaction<'a>;
 
     fn connect(&self) -> Result<Connection, DatabaseError> {
-        (self.connect)().map_err(|error| DatabaseError::new("the database can not be opened", error))
+        (self.connect)()
+            .map_err(|error| DatabaseError::new("the database can not be opened", error))
     }
 
     fn run(
@@ -51,9 +52,8 @@ impl Driver for Sqlite {
         claim: &Claim<'_>,
         handle: &mut dyn FnMut(&mut Transaction<'_>) -> Verdict,
     ) -> Result<Ended, DatabaseError> {
-        let ended = connection
-            .transaction_with_behavior(TransactionBehavior::Immediate)
-            .and_then(|mut transaction| {
+        let ended = connection.transaction_with_behavior(TransactionBehavior::Immediate).and_then(
+            |mut transaction| {
                 if !record(&transaction, table, claim)? {
                     return Ok(Ended::Repeated);
                 }
@@ -61,7 +61,8 @@ impl Driver for Sqlite {
                     Verdict::Done => transaction.commit().map(|()| Ended::Committed),
                     verdict => transaction.rollback().map(|()| Ended::RolledBack(verdict)),
                 }
-            });
+            },
+        );
         ended.map_err(|error| DatabaseError::new("an event can not be recorded", error))
     }
 
@@ -86,7 +87,11 @@ impl Driver for Sqlite {
 }
 
 /// Whether it is new.
-fn record(transaction: &Transaction<'_>, table: &Table, claim: &Claim<'_>) -> rusqlite::Result<bool> {
+fn record(
+    transaction: &Transaction<'_>,
+    table: &Table,
+    claim: &Claim<'_>,
+) -> rusqlite::Result<bool> {
     let Claim { subscription, seen, key, sequence, stored_at, event_id } = claim;
     let recorded = match seen {
         Seen::ById => {
