@@ -157,7 +157,7 @@ fn measure(server: &Server, name: &str, events: usize, at_once: usize) -> Result
     let begun = Instant::now();
     thread::scope(|scope| {
         let writer = scope.spawn(|| place.write(&outbox, events, at_once));
-        let carried = until(|| relay.status().published as usize >= events);
+        let carried = until(|| relay.status().published >= events as u64);
         writer.join().map_err(|_| anyhow::anyhow!("the writer panicked"))??;
         carried
     })?;
@@ -169,7 +169,7 @@ fn measure(server: &Server, name: &str, events: usize, at_once: usize) -> Result
 
 fn carry(bus: &EventBus, outbox: &Outbox, place: &Place, events: usize) -> Result<(Relay, Busy)> {
     let relay = Relay::of(bus, outbox, place.database()?).start()?;
-    until(|| relay.status().published as usize >= events)?;
+    until(|| relay.status().published >= events as u64)?;
     let busy = relay.status().busy;
     Ok((relay, busy))
 }

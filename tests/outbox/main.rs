@@ -6,5 +6,6 @@ mod histories;
 mod inbox;
 mod order;
 mod relay;
+mod seeing;
 mod servers;
 mod service;

@@ -5,5 +5,6 @@
 pub mod bench;
 pub mod demo;
 pub mod dlq;
+pub mod outbox;
 pub mod process;
 mod progress;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use jetlane_cli::{bench, demo, dlq};
+use jetlane_cli::{bench, demo, dlq, outbox};
 
 /// An event bus on NATS JetStream that keeps the order of every aggregate.
 #[derive(Debug, Parser)]
@@ -23,6 +23,8 @@ enum Command {
     Bench(bench::Options),
     /// Look at dead letters and parked events, and redrive them.
     Dlq(dlq::Options),
+    /// Look at the outbox of a service in its database, and mend it.
+    Outbox(outbox::Options),
 }
 
 fn main() -> ExitCode {
@@ -30,6 +32,7 @@ fn main() -> ExitCode {
         Command::Demo(options) => demo::run(&options),
         Command::Bench(options) => benchmark(&options).map(|()| true),
         Command::Dlq(options) => dlq::run(&options).map(|()| true),
+        Command::Outbox(options) => outbox::run(&options).map(|()| true),
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,

@@ -21,6 +21,8 @@ mod entry;
 mod error;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod inbox;
+#[cfg(feature = "metrics")]
+pub mod metrics;
 mod outbox;
 mod partition;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]

@@ -103,7 +103,7 @@ impl Written {
             false => self.rolled_back.append(&mut ids),
         }
         // Not faster than it is carried away.
-        std::thread::park_timeout(Duration::from_millis(1));
+        std::thread::park_timeout(Duration::from_millis(8));
     }
 }
 

@@ -2,7 +2,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use jetlane::Envelope;
 use jetlane_outbox::{Outbox, Table, schema};
-use jetlane_testkit::Postgres;
+use jetlane_testkit::{Fsync, Postgres};
 use postgres::{Client, NoTls};
 
 use super::{CONSUMERS, Effect, KEYS, Shop, Written, key};
@@ -13,7 +13,9 @@ pub(super) struct PostgresShop {
 
 impl PostgresShop {
     pub(super) fn new() -> Self {
-        let shop = Self { server: Postgres::start().unwrap() };
+        // Only servers are killed here, no machines.
+        let server = Postgres::builder().fsync(Fsync::Off).start().unwrap();
+        let shop = Self { server };
         let mut client = shop.connect();
         let mut run = |sql: &str| client.batch_execute(sql).unwrap();
         run(&schema::postgres(&Table::default()));

@@ -1,5 +1,6 @@
 //! What handlers have done, recorded in the transaction of what they did.
 
+mod count;
 mod driver;
 mod pool;
 #[cfg(feature = "postgres")]
@@ -9,7 +10,6 @@ mod sqlite;
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use jetlane::{Envelope, IntoVerdict, RawEvent, Verdict};
@@ -17,6 +17,7 @@ use jetlane::{Envelope, IntoVerdict, RawEvent, Verdict};
 use crate::error::DatabaseError;
 use crate::table::Table;
 
+use count::Count;
 use driver::{Claim, Ended};
 pub use driver::{Driver, Seen};
 use pool::Pool;
@@ -62,8 +63,8 @@ pub struct Inbox<D: Driver> {
 /// What all clones have in common.
 struct Shared<D: Driver> {
     pool: Pool<D>,
-    handled: AtomicU64,
-    repeated: AtomicU64,
+    handled: Count,
+    repeated: Count,
 }
 
 /// What an inbox has seen since it was made.
@@ -78,7 +79,8 @@ pub struct InboxCounts {
 
 impl<D: Driver> Inbox<D> {
     pub(crate) fn new(subscription: &str, driver: D) -> Self {
-        let (handled, repeated) = (AtomicU64::new(0), AtomicU64::new(0));
+        let [handled, repeated] =
+            ["handled", "repeated"].map(|outcome| Count::new(subscription, outcome));
         let shared = Shared { pool: Pool::new(driver), handled, repeated };
         Self {
             subscription: subscription.to_owned(),
@@ -136,8 +138,8 @@ impl<D: Driver> Inbox<D> {
 
     /// What it has seen since it was made.
     pub fn counts(&self) -> InboxCounts {
-        let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        InboxCounts { handled: count(&self.shared.handled), repeated: count(&self.shared.repeated) }
+        let Shared { handled, repeated, .. } = &*self.shared;
+        InboxCounts { handled: handled.get(), repeated: repeated.get() }
     }
 
     /// Forgets the ids of events that were handled longer ago than that ([`Seen::ById`]), a thousand at a time; how many they were. An event that
@@ -195,8 +197,8 @@ impl<D: Driver> Inbox<D> {
             Ok(Ended::RolledBack(verdict)) => return verdict,
             Err(error) => return Verdict::Retry { after: None, reason: error.to_string() },
         };
-        self.shared.handled.fetch_add(new as u64, Ordering::Relaxed);
-        self.shared.repeated.fetch_add((all - new) as u64, Ordering::Relaxed);
+        self.shared.handled.add(new as u64);
+        self.shared.repeated.add((all - new) as u64);
         Verdict::Done
     }
 

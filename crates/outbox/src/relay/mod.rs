@@ -5,6 +5,11 @@ mod expected;
 mod leases;
 mod lines;
 mod lookup;
+#[cfg(feature = "metrics")]
+mod meters;
+#[cfg(not(feature = "metrics"))]
+#[path = "meters_off.rs"]
+mod meters;
 mod recovery;
 mod status;
 mod worker;
@@ -24,8 +29,9 @@ use crate::database::Database;
 use crate::outbox::Outbox;
 use crate::store::Keep;
 
-pub use status::{Busy, RelayStatus, Trouble};
+use meters::Meters;
 use status::Shared;
+pub use status::{Busy, RelayStatus, Trouble};
 use worker::Worker;
 
 /// Publishes what is in an outbox: one thread, with one connection to the database. Any number of relays, in any number of processes, share the
@@ -148,11 +154,12 @@ impl RelayBuilder {
         self.outbox.listen(&bell);
         let shared = Arc::new(Shared::new(bell));
         let name = format!("relay-{}", Uuid::now_v7());
-        let (bus, table) = (self.bus, self.outbox.table().clone());
+        let (js, table) = (self.bus.jetstream().clone(), self.outbox.table().clone());
         let Self { database, settings, .. } = self;
+        let meters = Meters::new(&table);
         let of_thread = Arc::clone(&shared);
         let thread = thread::Builder::new().name("jetlane-relay".into()).spawn(move || {
-            Worker::new(name, bus.jetstream().clone(), database, table, settings, &of_thread).run();
+            Worker::new(name, js, database, table, settings, meters, &of_thread).run();
             of_thread.end();
         })?;
         Ok(Relay { shared, thread: Mutex::new(Some(thread)) })

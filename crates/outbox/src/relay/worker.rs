@@ -11,6 +11,7 @@ use super::courier::{Courier, Fate, Unsent};
 use super::leases::Watch;
 use super::lines::{Lines, Load, topic};
 use super::lookup::{Last, Lookup};
+use super::meters::Meters;
 use super::recovery::{Halted, Recovery};
 use super::status::{Busy, Kind, Shared, Trouble};
 use crate::DatabaseError;
@@ -30,6 +31,7 @@ pub(crate) struct Worker<'a> {
     database: Database,
     table: Table,
     settings: Settings,
+    meters: Meters,
     shared: &'a Shared,
     store: Option<Box<dyn Store>>,
     courier: Courier,
@@ -92,6 +94,7 @@ impl<'a> Worker<'a> {
         database: Database,
         table: Table,
         settings: Settings,
+        meters: Meters,
         shared: &'a Shared,
     ) -> Self {
         let now = Instant::now();
@@ -102,6 +105,7 @@ impl<'a> Worker<'a> {
             database,
             table,
             settings,
+            meters,
             shared,
             store: None,
             lookup: Lookup::default(),
@@ -144,6 +148,7 @@ impl<'a> Worker<'a> {
                 self.timed(|busy| &mut busy.reading, Self::look);
                 self.timed(|busy| &mut busy.publishing, Self::send);
             }
+            self.count_what_waits();
             self.tell();
             let rung = self.shared.bell.wait(self.next_turn());
             if rung.to_look {
@@ -175,6 +180,7 @@ impl<'a> Worker<'a> {
             has_room.then_some(self.next_look),
             self.recovery.as_ref().map(|_| self.next_page),
             is_down.then_some(self.next_connect),
+            self.meters.next_count(),
         ]
         .into_iter()
         .flatten()
@@ -581,7 +587,19 @@ impl<'a> Worker<'a> {
         self.lose(&lost);
     }
 
-    fn tell(&self) {
+    /// For who looks at metrics, if anybody can.
+    fn count_what_waits(&mut self) {
+        let now = Instant::now();
+        if !self.meters.is_due(now) {
+            return;
+        }
+        if let Some(mut backlog) = self.ask(|store| store.backlog()) {
+            backlog.retain(|waits| self.watch.epoch(waits.partition).is_some());
+            self.meters.counted(&backlog, now.elapsed());
+        }
+    }
+
+    fn tell(&mut self) {
         let waiting = self.doubtful.len() + self.resting.len();
         let is_halted = waiting > 0 || self.recovery.is_some() && !self.reason.is_empty();
         let reason = self.reason.clone();
@@ -592,6 +610,7 @@ impl<'a> Worker<'a> {
             status.held = self.lines.len();
             status.on_their_way = self.courier.on_their_way();
             status.busy = self.busy;
+            self.meters.tell(status);
         });
     }
 }
