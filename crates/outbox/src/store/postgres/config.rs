@@ -72,4 +72,12 @@ mod tests {
         let said = format!("{error} {error:?}");
         assert!(said.contains("colour") && !said.contains("secret"), "{said}");
     }
+
+    #[test]
+    fn a_server_that_is_not_there_is_an_error_that_says_why() {
+        let database = crate::Database::postgres_url("postgres://me:secret@%2Fnowhere/shop");
+        let error = database.unwrap().connect(&crate::Table::default()).err().unwrap().to_string();
+        let doing = "the database can not be connected to: error connecting to server";
+        assert_eq!(error, format!("{doing}: No such file or directory (os error 2)"));
+    }
 }
