@@ -2,6 +2,7 @@
 
 mod failures;
 mod histories;
+mod looking;
 mod relay;
 mod seeing;
 mod service;
