@@ -40,8 +40,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let inbox = Inbox::sqlite("billing", move || connect.connect());
     bus.subscribe("billing").on_raw("order.*.*", inbox.handler(bill)).start()?;
 
-    for (order, total) in [("order-1", 7), ("order-2", 0), ("order-3", 9)] {
-        match shop.place(order, total) {
+    for (order, pieces) in [("order-1", 7), ("order-2", 100), ("order-3", 9)] {
+        match shop.place(order, pieces) {
             Ok(()) => println!("{order} is placed"),
             Err(error) => println!("{order} is not placed: {error}"),
         }
@@ -92,26 +92,29 @@ impl Shop {
         connection.execute_batch(&schema::sqlite(&Table::default()))?;
         connection.execute_batch(&schema::inbox_sqlite(&Table::inbox()))?;
         connection.execute_batch(
-            "CREATE TABLE orders (id TEXT PRIMARY KEY, total INTEGER CHECK (total > 0), paid INTEGER);
+            "CREATE TABLE orders (id TEXT PRIMARY KEY, pieces INTEGER, paid INTEGER);
+             CREATE TABLE stock (pieces INTEGER CHECK (pieces >= 0));
+             INSERT INTO stock VALUES (20);
              CREATE TABLE ledger (entry TEXT)",
         )
     }
 
-    /// The order and its event are there both, or neither of them.
-    fn place(&self, order: &str, total: i64) -> Result<(), Box<dyn Error>> {
+    /// The order, its event and what it takes from the stock are there all, or none of them.
+    fn place(&self, order: &str, pieces: i64) -> Result<(), Box<dyn Error>> {
         let mut connection = self.connect()?;
         let transaction = connection.transaction()?;
-        let event = Envelope::new(order, "OrderPlaced", format!(r#"{{"total":{total}}}"#));
+        let sql = "INSERT INTO orders (id, pieces, paid) VALUES (?1, ?2, 0)";
+        transaction.execute(sql, (order, pieces))?;
+        let event = Envelope::new(order, "OrderPlaced", format!(r#"{{"pieces":{pieces}}}"#));
         self.outbox.add(&transaction, "order.placed", event)?;
-        let sql = "INSERT INTO orders (id, total, paid) VALUES (?1, ?2, 0)";
-        transaction.execute(sql, (order, total))?;
+        transaction.execute("UPDATE stock SET pieces = pieces - ?1", [pieces])?;
         transaction.commit()?;
         // Without it the relay would look within a second.
         self.outbox.wake();
         Ok(())
     }
 
-    /// Who changes an order locks it first: so its events are in the order of what happened to it.
+    /// Who changes an order does that first, and so keeps others from it: its events are in the order of what happened to it.
     fn pay(&self, order: &str) -> Result<(), Box<dyn Error>> {
         let mut connection = self.connect()?;
         let transaction = connection.transaction()?;
