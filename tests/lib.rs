@@ -5,10 +5,12 @@ pub mod parked;
 pub mod place;
 pub mod stream;
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use jetlane::{EventBus, Strategy};
 use jetlane_client::{Event, Events};
+use jetlane_outbox::{Table, schema};
 use jetlane_testkit::Server;
 
 /// No test waits longer than this for anything.
@@ -83,6 +85,23 @@ pub fn guide() -> (Server, EventBus) {
     let bus = EventBus::connect(&server.url()).expect("it can be connected to");
     bus.topic("order.>").ensure(Strategy::CreateOnly).expect("the topic is ensured");
     (server, bus)
+}
+
+/// What the examples of an outbox begin with: a database of SQLite with all its tables, and an order 42.
+///
+/// # Panics
+/// If it can not be made.
+pub fn shop() -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("shop.db");
+    let connection = rusqlite::Connection::open(&path).expect("a database");
+    let tables = [schema::sqlite(&Table::default()), schema::inbox_sqlite(&Table::inbox())];
+    let orders =
+        "CREATE TABLE orders (id TEXT, paid INTEGER); INSERT INTO orders VALUES ('order-42', 0);
+                  CREATE TABLE bills (aggregate TEXT)";
+    let sql = format!("PRAGMA journal_mode = WAL; {} {orders}", tables.concat());
+    connection.execute_batch(&sql).expect("the tables are made");
+    (folder, path)
 }
 
 /// The example in the README compiles.

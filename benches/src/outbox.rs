@@ -108,7 +108,9 @@ fn key(n: usize) -> String {
 /// If a server can not be started, or something gets lost.
 pub fn run(options: &Options) -> Result<()> {
     let server = Server::start().context("no nats-server could be started")?;
-    println!("| database | events a commit | committed /s | carried /s | committed and stored /s | of the relay's time |\n|---|---:|---:|---:|---:|---|");
+    println!(
+        "| database | events a commit | committed /s | carried /s | committed and stored /s | of the relay's time |\n|---|---:|---:|---:|---:|---|"
+    );
     for name in ["SQLite", "PostgreSQL"] {
         for (at_once, share) in [(1, 50), (10, 5), (100, 1)] {
             let events = options.events / share / at_once * at_once;
@@ -185,7 +187,10 @@ fn shares(busy: &Busy) -> String {
         ("looking up", looking_up),
     ];
     let parts = all.iter().filter(|(_, time)| time.as_millis() > 0);
-    parts.map(|(what, time)| format!("{what} {} ms", time.as_millis())).collect::<Vec<_>>().join(", ")
+    parts
+        .map(|(what, time)| format!("{what} {} ms", time.as_millis()))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 fn plain(server: &Server, events: usize) -> Result<f64> {

@@ -56,7 +56,9 @@ pub(crate) fn what_was_stored_before_a_crash_is_found_and_not_stored_again_after
     relay.stop(PATIENCE).unwrap();
 }
 
-pub(crate) fn of_a_key_that_others_wrote_to_at_once_the_stored_one_is_found_whatever_came_before_it(on: On) {
+pub(crate) fn of_a_key_that_others_wrote_to_at_once_the_stored_one_is_found_whatever_came_before_it(
+    on: On,
+) {
     let service = on.with_stream(|topic| topic.duplicate_window(SHORT_WINDOW));
     // The one behind was stored, and the one before it was committed later than that.
     let events: Vec<_> = ["a", "a"].map(event).into();
@@ -78,7 +80,8 @@ pub(crate) fn an_event_that_is_refused_stops_its_key_and_no_other_until_it_is_le
     config.max_msg_size = Some(1000);
     js.update_stream(&config).wait().unwrap();
     let large = Envelope::new("a", "OrderChanged", vec![b'x'; 2000]);
-    service.add_events(&[event("b"), ("order.changed", large), event("a"), event("b")], End::Commit);
+    service
+        .add_events(&[event("b"), ("order.changed", large), event("a"), event("b")], End::Commit);
     let relay = service.relay().start().unwrap();
     until("a is stopped", || relay.status().stopped == 1);
     until("only a waits", || service.waiting() == 2);
@@ -287,7 +290,9 @@ pub(crate) fn a_clock_that_is_an_hour_off_changes_nothing(on: On) {
     relay.stop(PATIENCE).unwrap();
 }
 
-pub(crate) fn a_permission_that_is_revoked_is_told_and_nothing_is_lost_when_it_is_given_back(on: On) {
+pub(crate) fn a_permission_that_is_revoked_is_told_and_nothing_is_lost_when_it_is_given_back(
+    on: On,
+) {
     let config = |permissions: &str| {
         format!(
             "authorization {{ users: [\n{{ user: u, password: p, permissions: {{ {permissions} }} }}\n] }}"
@@ -360,7 +365,8 @@ pub(crate) fn a_key_that_is_held_up_leaves_room_for_all_others(on: On) {
             message.headers().unwrap().get("X-Event-ID").unwrap().to_vec()
         })
         .collect();
-    let added: Vec<_> = many.iter().map(|(_, event)| event.event_id().unwrap().as_bytes()).collect();
+    let added: Vec<_> =
+        many.iter().map(|(_, event)| event.event_id().unwrap().as_bytes()).collect();
     assert_eq!(ids, added);
     relay.stop(PATIENCE).unwrap();
     service.server.kill();

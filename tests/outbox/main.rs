@@ -4,6 +4,7 @@ mod conformance;
 mod failures;
 mod histories;
 mod inbox;
+mod looking;
 mod order;
 mod relay;
 mod seeing;

@@ -225,6 +225,19 @@ fn stopped_keys_are_told_let_go_on_and_their_history_is_pruned() {
 }
 
 #[test]
+fn an_event_that_is_given_up_is_deleted_by_hand_and_its_key_goes_on() {
+    let (shop, _server, bus, relay) = with_a_stopped_key();
+    let json = shop.json("status DB");
+    let event_id = json["stopped"][0]["event_id"].as_str().unwrap();
+    shop.run(&format!("DELETE FROM jetlane_outbox WHERE event_id = '{event_id}'"));
+    shop.said("retry DB --key order-1");
+    until("the other one is published", || relay.status().published == 2);
+    assert!(shop.said("status DB").starts_with("nothing waits\n"));
+    relay.stop(DEADLINE).unwrap();
+    bus.close(DEADLINE).unwrap();
+}
+
+#[test]
 fn of_an_inbox_the_ids_of_one_subscription_are_forgotten_by_age() {
     let shop = Shop::new();
     let said = shop.error("prune DB --older-than 7d --inbox billing");

@@ -55,8 +55,8 @@ pub use messages::{BatchGet, BatchMessages, Get, Purge, Purged, StoredMessage};
 pub use pages::Pages;
 pub use pause::Paused;
 pub use publish::{
-    AtomicBatch, AtomicError, AtomicTicket, BatchNotStored, Flight, NotStored, Outcome, PublishError,
-    PublishHeaders, Rejection, Rollup, Stored, StoredBatch, Ticket, Unknown,
+    AtomicBatch, AtomicError, AtomicTicket, BatchNotStored, Flight, NotStored, Outcome,
+    PublishError, PublishHeaders, Rejection, Rollup, Stored, StoredBatch, Ticket, Unknown,
 };
 pub use stream::{
     ClusterInfo, Compression, Discard, PeerInfo, Republish, Retention, Storage, StreamConfig,

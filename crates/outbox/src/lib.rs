@@ -39,10 +39,10 @@ pub use add::{AddError, Insert, Transaction};
 pub use database::Database;
 pub use entry::{Entry, EntryError};
 pub use error::DatabaseError;
-#[cfg(any(feature = "sqlite", feature = "postgres"))]
-pub use inbox::{Driver, Inbox, InboxCounts, Seen};
 #[cfg(feature = "sqlite")]
 pub use inbox::Sqlite;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+pub use inbox::{Driver, Inbox, InboxCounts, Seen};
 #[cfg(feature = "postgres")]
 pub use inbox::{Postgres, PostgresConnection};
 pub use outbox::Outbox;

@@ -69,6 +69,28 @@ impl Outbox {
     ///
     /// What comes back is a `Result` for drivers that wait, and a future of one for those that do not.
     ///
+    /// ```
+    /// # #[cfg(feature = "sqlite")]
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use jetlane::Envelope;
+    /// # use jetlane_outbox::{Outbox, Table, schema};
+    /// # let mut connection = rusqlite::Connection::open_in_memory()?;
+    /// # connection.execute_batch(&schema::sqlite(&Table::default()))?;
+    /// # connection.execute_batch("CREATE TABLE orders (id TEXT, paid INTEGER)")?;
+    /// let outbox = Outbox::new();
+    /// let transaction = connection.transaction()?;
+    /// transaction.execute("UPDATE orders SET paid = 1 WHERE id = ?1", ["order-42"])?;
+    /// outbox.add(&transaction, "order.paid", Envelope::new("order-42", "OrderPaid", "{}"))?;
+    /// transaction.commit()?;
+    /// outbox.wake();
+    /// # let count = "SELECT count(*) FROM jetlane_outbox WHERE subject = 'order.paid.order-42'";
+    /// # assert_eq!(connection.query_row(count, [], |row| row.get::<_, i64>(0))?, 1);
+    /// # Ok(())
+    /// # }
+    /// # #[cfg(not(feature = "sqlite"))]
+    /// # fn main() {}
+    /// ```
+    ///
     /// # Errors
     /// [`crate::AddError`]; the transaction should be rolled back then, or the state would be stored without its event.
     pub fn add<T: Transaction>(

@@ -9,6 +9,31 @@ use crate::store::{PartitionBacklog, RelayView, StoppedKey, Store};
 const CHUNK: u32 = 1000;
 
 /// What operators ask of an outbox, and do to it: `jetlane outbox` stands on it.
+///
+/// ```
+/// # #[cfg(feature = "sqlite")]
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # use std::time::Duration;
+/// # use jetlane_outbox::{Database, Outbox, Table, Upkeep, schema};
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("shop.db");
+/// # let connection = rusqlite::Connection::open(&path)?;
+/// # connection.execute_batch(&schema::sqlite(&Table::default()))?;
+/// let mut upkeep = Upkeep::of(&Outbox::new(), Database::sqlite_file(path))?;
+/// upkeep.check()?;
+/// let waiting: u64 = upkeep.backlog()?.iter().map(|partition| partition.waiting).sum();
+/// println!("{waiting} events wait, and {} relays are there", upkeep.relays()?.len());
+/// for stopped in upkeep.stopped()? {
+///     println!("{} is stopped: {}", stopped.key, stopped.reason);
+/// }
+/// upkeep.retry_all()?; // once the cause is gone
+/// upkeep.prune(Duration::from_secs(7 * 86_400))?;
+/// # assert_eq!(waiting, 0);
+/// # Ok(())
+/// # }
+/// # #[cfg(not(feature = "sqlite"))]
+/// # fn main() {}
+/// ```
 pub struct Upkeep {
     store: Box<dyn Store>,
 }

@@ -75,6 +75,36 @@ pub struct StopError {
 
 impl Relay {
     /// Begins to set up a relay that publishes by this bus what the outbox has in this database.
+    ///
+    /// ```
+    /// # #[cfg(feature = "sqlite")]
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use std::time::Duration;
+    /// # use jetlane::{Envelope, EventBus, Strategy};
+    /// # use jetlane_outbox::{Database, Outbox, Relay, Table, schema};
+    /// # let server = jetlane_testkit::Server::start()?;
+    /// # let bus = EventBus::connect(&server.url())?;
+    /// # let folder = tempfile::tempdir()?;
+    /// # let path = folder.path().join("shop.db");
+    /// # let connection = rusqlite::Connection::open(&path)?;
+    /// # connection.execute_batch(&schema::sqlite(&Table::default()))?;
+    /// # let outbox = Outbox::new();
+    /// # outbox.add(&connection, "order.paid", Envelope::new("order-42", "OrderPaid", "{}"))?;
+    /// bus.topic("order.>").ensure(Strategy::CreateOnly)?; // has `order.paid.order-42` in it
+    /// let relay = Relay::of(&bus, &outbox, Database::sqlite_file(path)).start()?;
+    /// # while relay.status().published == 0 {
+    /// #     std::thread::park_timeout(Duration::from_millis(1));
+    /// # }
+    /// for trouble in relay.status().troubles {
+    ///     eprintln!("held up: {trouble}");
+    /// }
+    /// relay.stop(Duration::from_secs(10))?; // at the end, before the bus is closed
+    /// # assert_eq!(relay.status().published, 1);
+    /// # Ok(())
+    /// # }
+    /// # #[cfg(not(feature = "sqlite"))]
+    /// # fn main() {}
+    /// ```
     pub fn of(bus: &EventBus, outbox: &Outbox, database: impl Into<Database>) -> RelayBuilder {
         let settings = Settings {
             poll: Duration::from_secs(1),
