@@ -1,5 +1,5 @@
 //! The examples, run as users run them: each must end well, and say what it is there to show.
-#![cfg(feature = "sqlite")]
+#![cfg(any(feature = "sqlite", feature = "postgres"))]
 
 use std::env;
 use std::path::PathBuf;
@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+#[cfg(feature = "sqlite")]
 use jetlane_testkit::Server;
 
 /// No example takes longer than this.
@@ -62,6 +63,12 @@ fn order_service(name: &str, arguments: &[String]) {
     assert!(at("billing: OrderPlaced order-1") < at("billing: OrderPaid order-1"), "{said:#?}");
     at("0 partitions of the outbox have events that wait");
     at("3 entries in the ledger");
+}
+
+#[test]
+#[cfg(feature = "postgres")]
+fn order_service_postgres() {
+    order_service("order_service_postgres", &[]);
 }
 
 #[test]

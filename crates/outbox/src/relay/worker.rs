@@ -150,7 +150,7 @@ impl<'a> Worker<'a> {
             }
             self.count_what_waits();
             self.tell();
-            let rung = self.shared.bell.wait(self.next_turn());
+            let rung = self.shared.bell.wait(self.next_turn(is_ending));
             if rung.to_look {
                 self.next_look = self.next_look.min(Instant::now());
             }
@@ -170,17 +170,18 @@ impl<'a> Worker<'a> {
         self.courier.on_their_way() == 0 && self.stored.is_empty()
     }
 
-    fn next_turn(&self) -> Instant {
-        let has_room = self.room().is_some();
-        let is_down = self.store.is_none();
+    /// When there is something to do, as far as it can be done: a time that has passed and changes nothing would be waited for by a busy loop.
+    fn next_turn(&self, is_ending: bool) -> Instant {
+        let has_store = self.store.is_some();
+        let may_read = !is_ending && has_store && Instant::now() < self.valid_until;
         [
             Some(self.next_beat),
             self.doubtful.next(),
-            self.resting.next(),
-            has_room.then_some(self.next_look),
-            self.recovery.as_ref().map(|_| self.next_page),
-            is_down.then_some(self.next_connect),
-            self.meters.next_count(),
+            self.resting.next().filter(|_| !is_ending),
+            (may_read && self.room().is_some()).then_some(self.next_look),
+            (may_read && self.recovery.is_some()).then_some(self.next_page),
+            (!has_store).then_some(self.next_connect),
+            self.meters.next_count().filter(|_| has_store),
         ]
         .into_iter()
         .flatten()
@@ -458,6 +459,7 @@ impl<'a> Worker<'a> {
             Fate::NotNow { why } => {
                 self.reason = why;
                 load.attempts += 1;
+                self.shared.change(|status| status.retried += 1);
                 self.resting.add(now + pause(load.attempts), load);
             }
             Fate::Refused { why } => self.refuse(load, &why, now),
