@@ -72,7 +72,13 @@ impl Recovery {
         let stored = |row: &Waiting| {
             let last = self.known.get(&row.subject)?;
             let is_it = last.id.as_deref() == Some(&*row.event_id);
-            is_it.then_some(Sent { position: row.position, sequence: last.sequence })
+            let Waiting { position, event_id, .. } = row;
+            let sent = || Sent {
+                position: *position,
+                event_id: event_id.clone(),
+                sequence: last.sequence,
+            };
+            is_it.then(sent)
         };
         let sent = rows.iter().filter_map(stored).collect();
         self.after = rows.last().map_or(self.after, |row| row.position);

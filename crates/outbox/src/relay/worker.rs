@@ -1,6 +1,7 @@
 //! The thread of a relay.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jetlane::client::Backoff;
@@ -16,7 +17,7 @@ use super::recovery::{Halted, Recovery};
 use super::status::{Busy, Kind, Shared, Trouble};
 use crate::DatabaseError;
 use crate::database::Database;
-use crate::store::{Owned, PassedOver, Sent, Stop, Store, Wanted};
+use crate::store::{Owned, PassedOver, Row, Sent, Stop, Store, Wanted};
 use crate::table::Table;
 
 /// Rows that come one by one are gathered for so long.
@@ -472,8 +473,12 @@ impl<'a> Worker<'a> {
             return;
         }
         let stored = self.stored.iter().flat_map(|(load, first)| load.rows.iter().zip(*first..));
-        let sent: Vec<_> =
-            stored.map(|(row, sequence)| Sent { position: row.position, sequence }).collect();
+        let sent = |(row, sequence): (&Arc<Row>, u64)| Sent {
+            position: row.position,
+            event_id: row.event_id.clone(),
+            sequence,
+        };
+        let sent: Vec<_> = stored.map(sent).collect();
         let keep = self.settings.keep;
         if self.ask(|store| store.sent(&sent, keep)).is_none() {
             return;

@@ -52,7 +52,7 @@ pub(crate) trait Store: Send {
     /// `most`. One snapshot: if it sees a row it sees all that was committed before that row was added.
     fn read(&mut self, wanted: &Wanted<'_>) -> Result<Vec<Row>, DatabaseError>;
 
-    /// Takes rows out that are stored in their stream; keeps them as history, if that is wanted. Positions that are not there are passed over.
+    /// Takes rows out that are stored in their stream; keeps them as history, if that is wanted. Those that are not there are passed over.
     fn sent(&mut self, sent: &[Sent], keep: Keep) -> Result<(), DatabaseError>;
 
     /// Stops a key at a row, unless the partition has another owner; whether it is stopped now.
@@ -152,9 +152,11 @@ pub(crate) struct Row {
 }
 
 /// A row that is stored in its stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Sent {
     pub(crate) position: i64,
+    /// A position can have become that of another event, where a database has lost what it had committed.
+    pub(crate) event_id: String,
     /// Its place in the stream.
     pub(crate) sequence: u64,
 }

@@ -132,11 +132,14 @@ impl Store for PostgresStore {
 
     fn sent(&mut self, sent: &[Sent], keep: Keep) -> Result<(), DatabaseError> {
         let positions: Vec<_> = sent.iter().map(|sent| sent.position).collect();
+        let ids: Vec<_> = sent.iter().map(|sent| &*sent.event_id).collect();
         let sequences: Vec<_> = sent.iter().map(|sent| sent.sequence.cast_signed()).collect();
         let Self { client, queries, .. } = self;
         match keep {
-            Keep::Nothing => queries.sent.change(client, &[&positions])?,
-            Keep::History => queries.sent_with_history.change(client, &[&positions, &sequences])?,
+            Keep::Nothing => queries.sent.change(client, &[&positions, &ids])?,
+            Keep::History => {
+                queries.sent_with_history.change(client, &[&positions, &ids, &sequences])?
+            }
         };
         Ok(())
     }

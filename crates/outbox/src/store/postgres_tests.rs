@@ -158,8 +158,8 @@ fn statements_go_along_the_indexes_whatever_the_statistics_say() {
             &[along, "hashed SubPlan", stopped, is_stopped][..],
         ),
         (&queries.waiting, "('{1,2}', 0, 100)", &[along]),
-        (&queries.sent, "('{1,2,3}')", &[along, at]),
-        (&queries.sent_with_history, "('{1,2}', '{7,8}')", &[along, at]),
+        (&queries.sent, "('{1,2,3}', '{a,b,c}')", &[along, at]),
+        (&queries.sent_with_history, "('{1,2}', '{a,b}', '{7,8}')", &[along, at]),
         (&queries.prune, "(1, 100)", &[sent_at, in_history, at]),
     ] {
         client.batch_execute(&format!("PREPARE query AS {}", query.sql)).unwrap();

@@ -204,16 +204,18 @@ impl Store for SqliteStore {
             if keep == Keep::History {
                 let mut copy = connection.prepare_cached(&format!(
                     "INSERT OR IGNORE INTO {history} (position, event_id, key, subject, sequence) \
-                     SELECT position, event_id, key, subject, ?2 FROM {table} WHERE position = ?1"
+                     SELECT position, event_id, key, subject, ?2 FROM {table} WHERE position = ?1 AND event_id = ?3"
                 ))?;
-                for Sent { position, sequence } in sent {
-                    copy.execute(params![position, sequence.cast_signed()])?;
+                for Sent { position, event_id, sequence } in sent {
+                    copy.execute(params![position, sequence.cast_signed(), event_id])?;
                 }
             }
             let mut delete =
-                connection.prepare_cached(&format!("DELETE FROM {table} WHERE position = ?1"))?;
+                connection.prepare_cached(&format!(
+                    "DELETE FROM {table} WHERE position = ?1 AND event_id = ?2"
+                ))?;
             for row in sent {
-                delete.execute([row.position])?;
+                delete.execute(params![row.position, row.event_id])?;
             }
             Ok(())
         })

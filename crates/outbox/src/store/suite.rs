@@ -176,7 +176,16 @@ fn what_is_stored_is_taken_out_and_kept_if_wanted(database: &impl Database) {
     let store = &mut *database.store();
     database.add(&database.outbox(), ["a", "b", "c"].map(event).into());
     let rows = read(store, &[], 9);
-    let sent = |at: usize| Sent { position: rows[at].position, sequence: u64::MAX / 2 + at as u64 };
+    let sent = |at: usize| Sent {
+        position: rows[at].position,
+        event_id: rows[at].event_id.clone(),
+        sequence: u64::MAX / 2 + at as u64,
+    };
+    let another = |keep| Sent { event_id: format!("not {keep:?}"), ..sent(1) };
+    for keep in [Keep::Nothing, Keep::History] {
+        store.sent(&[another(keep)], keep).unwrap();
+        assert_eq!(read(store, &[], 9).len(), 3, "the position is that of another event");
+    }
     store.sent(&[sent(0)], Keep::Nothing).unwrap();
     store.sent(&[sent(0), sent(2), sent(2)], Keep::History).unwrap();
     assert_eq!(keys(&read(store, &[], 9)), ["b"]);

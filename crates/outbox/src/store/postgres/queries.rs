@@ -161,22 +161,23 @@ impl Tables {
         Query::new("the rows that wait can not be read", sql)
     }
 
-    /// Positions.
+    /// Positions, event ids.
     fn sent(&self) -> Query {
-        let sql = format!("DELETE FROM {} WHERE position = ANY($1)", self.table);
+        let sql =
+            format!("DELETE FROM {} WHERE position = ANY($1) AND event_id = ANY($2)", self.table);
         Query::new("rows that are stored can not be taken out", sql)
     }
 
-    /// Positions, their sequences in the stream.
+    /// Positions, event ids, their sequences in the stream.
     fn sent_with_history(&self) -> Query {
         let Self { table, sent, .. } = self;
         let sql = format!(
             "WITH gone AS ( \
-               DELETE FROM {table} WHERE position = ANY($1) \
+               DELETE FROM {table} WHERE position = ANY($1) AND event_id = ANY($2) \
                RETURNING position, event_id, key, subject) \
              INSERT INTO {sent} (position, event_id, key, subject, sequence) \
              SELECT position, event_id, key, subject, sequence \
-             FROM gone JOIN unnest($1::bigint[], $2::bigint[]) AS stored (position, sequence) \
+             FROM gone JOIN unnest($1::bigint[], $3::bigint[]) AS stored (position, sequence) \
                USING (position) \
              ON CONFLICT (position) DO NOTHING"
         );
