@@ -337,3 +337,28 @@ fn a_batch_is_one_transaction_of_what_is_new_in_it() {
         });
     }
 }
+
+/// On PostgreSQL the commit of a transaction in which a statement has failed is a rollback.
+#[test]
+fn a_handler_that_does_not_mind_a_failed_statement_has_not_handled_the_event() {
+    let (_server, bus) = bus();
+    let place = Place::postgres();
+    let Place::Postgres(server) = &place else { return };
+    let url = server.url();
+    let inbox =
+        Inbox::postgres("billing", move || postgres::Client::connect(&url, postgres::NoTls));
+    let attempts = AtomicUsize::new(0);
+    let handler =
+        inbox.handler(move |event: &Envelope, transaction: &mut postgres::Transaction<'_>| {
+            transaction.execute("INSERT INTO effects VALUES ($1)", &[&event.event_id()]).unwrap();
+            if attempts.fetch_add(1, Ordering::Relaxed) == 0 {
+                let _ = transaction.execute("INSERT INTO nowhere VALUES (1)", &[]);
+            }
+        });
+    let subscribe = bus.subscribe("billing").retry(PACE, PACE);
+    let _subscription = subscribe.on_raw("order.changed.*", handler).start().unwrap();
+    publish(&bus, "a", "1");
+    publish(&bus, "a", "2");
+    eventually("both have effects", || (place.count("effects") == 2).then_some(()));
+    assert_eq!(place.effects(), ["1", "2"]);
+}

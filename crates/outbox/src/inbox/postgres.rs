@@ -109,7 +109,12 @@ fn run(
         return transaction.rollback().map(|()| Ended::Repeated);
     }
     match handle(&mut transaction, &new) {
-        Verdict::Done => transaction.commit().map(|()| Ended::Committed { new: new.len() }),
+        Verdict::Done => {
+            // The commit of a transaction in which a statement has failed is a rollback, and no error: a handler may not have minded. A
+            // statement is refused there.
+            transaction.batch_execute("SELECT 1")?;
+            transaction.commit().map(|()| Ended::Committed { new: new.len() })
+        }
         verdict => transaction.rollback().map(|()| Ended::RolledBack(verdict)),
     }
 }

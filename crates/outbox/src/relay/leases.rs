@@ -70,12 +70,15 @@ impl Watch {
         let mut free = Vec::new();
         for lease in &seen.leases {
             let epoch = self.epoch(lease.partition);
-            let is_ours = lease.owner.as_ref() == Some(&self.relay) && epoch == Some(lease.epoch);
+            let has_our_name = lease.owner.as_ref() == Some(&self.relay);
+            let is_ours = has_our_name && epoch == Some(lease.epoch);
             if epoch.is_some() && !is_ours {
                 plan.lost.push(lease.partition);
                 self.owned.remove(&lease.partition);
             }
-            if !is_ours && self.is_free(now, lease) {
+            // What stands there by our name and is not known to us we have given up, or were never told that we got it; our own beat
+            // keeps it from everybody else.
+            if !is_ours && (has_our_name || self.is_free(now, lease)) {
                 free.push(lease.clone());
             }
         }
@@ -212,6 +215,17 @@ mod tests {
         assert!(plan.take.iter().all(|lease| lease.owner.as_deref() == Some("1")));
         let lost = bench.beat(&mut one).lost;
         assert_eq!((lost.len(), one.owned().count()), (had, 0), "it comes back, and knows");
+    }
+
+    #[test]
+    fn what_stands_by_our_name_and_we_do_not_know_of_is_taken_again() {
+        let mut bench = Bench::new();
+        let mut one = watch("1");
+        bench.beat(&mut one);
+        one.dropped(&[3, 4]);
+        let plan = bench.beat(&mut one);
+        assert_eq!(plan.take.iter().map(|lease| lease.partition).collect::<Vec<_>>(), [3, 4]);
+        assert_eq!((one.epoch(3), one.epoch(5)), (Some(2), Some(1)));
     }
 
     #[test]

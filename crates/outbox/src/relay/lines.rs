@@ -46,6 +46,8 @@ pub(crate) struct Load {
     pub(crate) rows: Vec<Arc<Row>>,
     /// How often it was tried in vain.
     pub(crate) attempts: u32,
+    /// Of its partition, which is that of all its rows, when it was first sent.
+    pub(crate) epoch: Option<i64>,
 }
 
 impl Load {
@@ -142,23 +144,29 @@ impl Lines {
     /// What goes out with the first row of a line; `None` if it has to wait for the rest of its unit.
     fn load_of(&self, row: &Arc<Row>) -> Option<Load> {
         let Some(unit) = row.unit else {
-            return Some(Load { rows: vec![Arc::clone(row)], attempts: 0 });
+            return Some(Load { rows: vec![Arc::clone(row)], attempts: 0, epoch: None });
         };
         let mut positions = self.units.get(&unit.id)?.clone();
         if positions.len() < usize::from(unit.size.unsigned_abs()) {
             return None;
         }
         positions.sort_unstable();
+        let rank = positions.first().copied();
+        // Nothing stands before it but others of its unit, and units that come behind it: those that cross each other would wait for ever.
+        let is_behind = |at: &i64| {
+            let unit = self.rows.get(at).and_then(|row| row.unit);
+            let first = unit.and_then(|unit| self.units.get(&unit.id)?.iter().min().copied());
+            positions.contains(at) || first > rank
+        };
         let is_first = |position: &i64| {
             let line = self.rows.get(position).and_then(|row| self.lines.get(&row.key));
-            let before = line.map(|line| (line.is_busy, line.positions.iter()));
-            before.is_some_and(|(is_busy, mut before)| {
-                // Nothing stands before it but others of its unit.
-                !is_busy && before.find(|at| !positions.contains(at)).is_none_or(|at| at > position)
+            line.is_some_and(|line| {
+                let mut before = line.positions.iter().take_while(|at| *at != position);
+                !line.is_busy && before.all(is_behind)
             })
         };
         let rows = || positions.iter().filter_map(|at| self.rows.get(at)).cloned().collect();
-        positions.iter().all(is_first).then(|| Load { rows: rows(), attempts: 0 })
+        positions.iter().all(is_first).then(|| Load { rows: rows(), attempts: 0, epoch: None })
     }
 
     /// It is in the stream, and out of the table: the next ones of its keys.
@@ -177,6 +185,13 @@ impl Lines {
         let positions = self.lines.get(key).map(|line| line.positions.clone()).unwrap_or_default();
         positions.into_iter().for_each(|position| self.remove(position));
         self.free(&[key]);
+    }
+
+    /// As [`Lines::forget_key`], unless something of it is on its way.
+    pub(crate) fn forget_idle_key(&mut self, key: &str) {
+        if self.lines.get(key).is_some_and(|line| !line.is_busy) {
+            self.forget_key(key);
+        }
     }
 
     /// Forgets all rows of these partitions, which stay in the table.
@@ -264,7 +279,7 @@ mod tests {
 
     fn load(lines: &Lines, positions: &[i64]) -> Load {
         let rows = positions.iter().map(|at| Arc::clone(&lines.rows[at])).collect();
-        Load { rows, attempts: 0 }
+        Load { rows, attempts: 0, epoch: None }
     }
 
     fn done(lines: &mut Lines, positions: &[i64]) {
@@ -312,6 +327,18 @@ mod tests {
         done(&mut lines, &[2, 3, 4]);
         assert_eq!(next(&mut lines), [5]);
         assert!(lines.units.is_empty());
+    }
+
+    #[test]
+    fn units_that_cross_each_other_go_one_after_the_other() {
+        let (one, two) = (Some((1, 2)), Some((2, 2)));
+        let mut lines = lines(&[(1, "a", one), (2, "b", two), (3, "a", two), (4, "b", one)]);
+        assert_eq!(next(&mut lines), [1, 4]);
+        assert_eq!(next(&mut lines), [0; 0]);
+        done(&mut lines, &[1, 4]);
+        assert_eq!(next(&mut lines), [2, 3]);
+        done(&mut lines, &[2, 3]);
+        assert!(lines.rows.is_empty() && lines.lines.is_empty() && lines.ready.is_empty());
     }
 
     #[test]

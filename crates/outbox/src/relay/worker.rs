@@ -57,6 +57,8 @@ pub(crate) struct Worker<'a> {
     valid_until: Instant,
     next_look: Instant,
     next_page: Instant,
+    /// The connection takes nothing until then.
+    blocked_until: Instant,
     is_closed: bool,
     busy: Busy,
 }
@@ -123,6 +125,7 @@ impl<'a> Worker<'a> {
             valid_until: now,
             next_look: now,
             next_page: now,
+            blocked_until: now,
             is_closed: false,
             busy: Busy::default(),
         }
@@ -178,7 +181,7 @@ impl<'a> Worker<'a> {
         [
             Some(self.next_beat),
             self.doubtful.next(),
-            self.resting.next().filter(|_| !is_ending),
+            self.resting.next().filter(|_| !is_ending).map(|at| at.max(self.blocked_until)),
             (may_read && self.room().is_some()).then_some(self.next_look),
             (may_read && self.recovery.is_some()).then_some(self.next_page),
             (!has_store).then_some(self.next_connect),
@@ -323,6 +326,9 @@ impl<'a> Worker<'a> {
     /// Looks up a page of what waits in partitions that were taken.
     fn recover(&mut self) {
         let (now, patience) = (Instant::now(), self.patience());
+        if self.recovery.is_none() || self.connected().is_none() {
+            return;
+        }
         let (Some(recovery), Some(store)) = (&mut self.recovery, &mut self.store) else { return };
         if now < self.next_page {
             return;
@@ -361,8 +367,12 @@ impl<'a> Worker<'a> {
     /// How many rows can be read, if it is worth it: few large reads cost less than many small ones.
     fn room(&self) -> Option<u32> {
         let held = self.lines.len_but_for(&self.held_topics());
-        let room = self.settings.most.saturating_sub(u32::try_from(held).unwrap_or(u32::MAX));
-        (room >= self.settings.most / 2).then_some(room.max(1))
+        let most = self.settings.most;
+        let room = most.saturating_sub(u32::try_from(held).unwrap_or(u32::MAX));
+        // What is held and can not go waits for something in the table: the rest of a unit.
+        let is_idle = self.is_done() && self.resting.len() + self.doubtful.len() == 0;
+        let room = if is_idle { room.max(most / 2) } else { room };
+        (room >= most / 2).then_some(room.max(1))
     }
 
     /// The topics whose stream takes no events now. They take no room from others, and nothing more of them is read.
@@ -402,6 +412,9 @@ impl<'a> Worker<'a> {
 
     fn send(&mut self) {
         let now = Instant::now();
+        if now < self.blocked_until {
+            return;
+        }
         while let Some(load) = self.resting.due(now) {
             if !self.send_load(load, now) {
                 return;
@@ -411,7 +424,8 @@ impl<'a> Worker<'a> {
             return;
         }
         let leaving: Vec<_> = self.leaving.iter().map(|owned| owned.partition).collect();
-        while let Some(load) = self.lines.next(|partition| !leaving.contains(&partition)) {
+        while let Some(mut load) = self.lines.next(|partition| !leaving.contains(&partition)) {
+            load.epoch = self.watch.epoch(load.rows[0].partition);
             if !self.send_load(load, now) {
                 return;
             }
@@ -427,7 +441,8 @@ impl<'a> Worker<'a> {
                 true
             }
             Err((load, Unsent::NoRoom)) => {
-                self.resting.add(now + GATHER, load);
+                self.blocked_until = now + GATHER;
+                self.resting.add(now, load);
                 false
             }
             Err((_, Unsent::Closed)) => {
@@ -447,9 +462,24 @@ impl<'a> Worker<'a> {
         }
     }
 
+    /// Whether its partition is still what it was when it was sent. If not, its rows may have been read again since.
+    fn is_current(&self, load: &Load) -> bool {
+        load.epoch.is_some() && load.epoch == self.watch.epoch(load.rows[0].partition)
+    }
+
     fn conclude(&mut self, mut load: Load, fate: Fate, now: Instant) {
+        if !self.is_current(&load) && !matches!(fate, Fate::Stored { .. }) {
+            // Whoever has its partition since has looked up what became of it, or will.
+            return;
+        }
         match fate {
-            Fate::Stored { first } => self.stored.push((load, first)),
+            Fate::Stored { first } => {
+                if !self.is_current(&load) {
+                    // Rows that were read again must not go again.
+                    load.keys().into_iter().for_each(|key| self.lines.forget_idle_key(key));
+                }
+                self.stored.push((load, first));
+            }
             Fate::Doubtful { why } => {
                 // What is last is known at once, unless it was looked up in vain.
                 let rest = if load.attempts == 0 { Duration::ZERO } else { pause(load.attempts) };
@@ -484,8 +514,11 @@ impl<'a> Worker<'a> {
             return;
         }
         self.shared.change(|status| status.published += sent.len() as u64);
-        for (load, _) in self.stored.drain(..) {
-            self.lines.done(&load);
+        for (load, _) in std::mem::take(&mut self.stored) {
+            // One of an earlier time is out of the table, and its row here may be on its way again.
+            if self.is_current(&load) {
+                self.lines.done(&load);
+            }
         }
     }
 
@@ -519,7 +552,9 @@ impl<'a> Worker<'a> {
         while loads.len() < MOST_LOOKUPS
             && let Some(load) = self.doubtful.due(now)
         {
-            loads.push(load);
+            if self.is_current(&load) {
+                loads.push(load);
+            }
         }
         if loads.is_empty() {
             return;
