@@ -371,3 +371,29 @@ pub(crate) fn a_key_that_is_held_up_leaves_room_for_all_others(on: On) {
     relay.stop(PATIENCE).unwrap();
     service.server.kill();
 }
+
+/// Longer than its lease: what it had nobody else has taken, as there is nobody else.
+#[test]
+fn a_relay_that_could_not_reach_its_database_for_longer_than_its_lease_takes_its_partitions_again() {
+    let service = On::Sqlite.start();
+    let path = service.path();
+    let database = Database::sqlite(move || {
+        let connection = rusqlite::Connection::open(&path)?;
+        connection.busy_timeout(Duration::from_millis(10))?;
+        Ok(connection)
+    });
+    let lease_time = Duration::from_millis(200);
+    let relay = Relay::of(&service.bus, &service.outbox, database).lease_time(lease_time);
+    let relay = relay.poll(Duration::from_millis(20)).start().unwrap();
+    service.add(&["a"]);
+    until("nothing waits", || service.waiting() == 0);
+    let mut connection = service.connect();
+    let behavior = rusqlite::TransactionBehavior::Immediate;
+    let writer = connection.transaction_with_behavior(behavior).unwrap();
+    until("it has lost all", || relay.status().partitions == 0);
+    service.outbox.add(&writer, "order.changed", event("a").1).unwrap();
+    writer.commit().unwrap();
+    until("nothing waits", || service.waiting() == 0);
+    assert_eq!((relay.status().partitions, service.stored().len()), (64, 2));
+    relay.stop(PATIENCE).unwrap();
+}
