@@ -374,7 +374,8 @@ pub(crate) fn a_key_that_is_held_up_leaves_room_for_all_others(on: On) {
 
 /// Longer than its lease: what it had nobody else has taken, as there is nobody else.
 #[test]
-fn a_relay_that_could_not_reach_its_database_for_longer_than_its_lease_takes_its_partitions_again() {
+fn a_relay_that_could_not_reach_its_database_for_longer_than_its_lease_takes_its_partitions_again()
+{
     let service = On::Sqlite.start();
     let path = service.path();
     let database = Database::sqlite(move || {
