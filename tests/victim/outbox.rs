@@ -41,6 +41,8 @@ fn in_sqlite(bus: &EventBus, path: &str, name: &str) -> Subscription {
     let inbox = Inbox::sqlite(name, move || {
         let connection = Connection::open(&path)?;
         connection.busy_timeout(Duration::from_secs(10))?;
+        // Only processes are killed here, no machines.
+        connection.pragma_update(None, "synchronous", "NORMAL")?;
         Ok(connection)
     });
     let sql = format!("INSERT INTO effects_{name} (key, version, event_id) VALUES (?1, ?2, ?3)");

@@ -8,12 +8,12 @@ use std::collections::{HashMap, HashSet};
 use std::io::Write as _;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jetlane_testkit::{Server, pause, resume};
 use jetlane_tests::eventually;
 
-use crate::service::On;
+use crate::service::{On, PATIENCE};
 
 const KEYS: usize = 200;
 const WRITERS: u64 = 2;
@@ -189,7 +189,11 @@ fn run(shop: &dyn Shop) {
     eventually("all is carried away", || (shop.waiting() == 0).then_some(()));
     let all = i64::try_from(committed.len()).unwrap();
     for consumer in CONSUMERS {
-        eventually("all is handled", || (shop.count(consumer) >= all).then_some(()));
+        let deadline = Instant::now() + 2 * PATIENCE;
+        while shop.count(consumer) < all {
+            assert!(Instant::now() < deadline, "{consumer} has not handled all {all}");
+            std::thread::park_timeout(Duration::from_millis(20));
+        }
     }
     let stored = service.stored();
     let ids: HashSet<_> = stored.iter().map(|(_, id)| id).collect();

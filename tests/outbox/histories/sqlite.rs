@@ -38,6 +38,8 @@ impl SqliteShop {
     fn connect(&self) -> Connection {
         let connection = Connection::open(self.path()).unwrap();
         connection.busy_timeout(PATIENCE).unwrap();
+        // Only processes are killed here, no machines.
+        connection.pragma_update(None, "synchronous", "NORMAL").unwrap();
         connection
     }
 
