@@ -1,31 +1,31 @@
 //! The thread of a relay.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+mod outcomes;
+mod resting;
+
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use jetlane::client::Backoff;
 use jetlane::jetstream::JetStream;
 
 use super::Settings;
-use super::courier::{Courier, Fate, Unsent};
+use super::courier::{Courier, Unsent};
 use super::leases::Watch;
 use super::lines::{Lines, Load, topic};
-use super::lookup::{Last, Lookup};
+use super::lookup::Lookup;
 use super::meters::Meters;
 use super::recovery::{Halted, Recovery};
 use super::status::{Busy, Kind, Shared, Trouble};
 use crate::DatabaseError;
 use crate::database::Database;
-use crate::store::{Owned, PassedOver, Row, Sent, Stop, Store, Wanted};
+use crate::store::{Owned, PassedOver, Store, Wanted};
 use crate::table::Table;
+
+use resting::Resting;
 
 /// Rows that come one by one are gathered for so long.
 const GATHER: Duration = Duration::from_millis(2);
-/// How long streams have at most to say what is last on a subject.
-const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
-/// How many loads are looked up at once.
-const MOST_LOOKUPS: usize = 256;
 
 pub(crate) struct Worker<'a> {
     name: String,
@@ -61,33 +61,6 @@ pub(crate) struct Worker<'a> {
     blocked_until: Instant,
     is_closed: bool,
     busy: Busy,
-}
-
-/// Loads by the time of what is to be done with them; the number keeps them apart and in order.
-#[derive(Default)]
-struct Resting {
-    loads: BTreeMap<(Instant, u64), Load>,
-    count: u64,
-}
-
-impl Resting {
-    fn add(&mut self, at: Instant, load: Load) {
-        self.count += 1;
-        self.loads.insert((at, self.count), load);
-    }
-
-    fn due(&mut self, now: Instant) -> Option<Load> {
-        let first = self.loads.first_entry()?;
-        (first.key().0 <= now).then(|| first.remove())
-    }
-
-    fn next(&self) -> Option<Instant> {
-        self.loads.first_key_value().map(|((at, _), _)| *at)
-    }
-
-    fn len(&self) -> usize {
-        self.loads.len()
-    }
 }
 
 impl<'a> Worker<'a> {
@@ -453,182 +426,6 @@ impl<'a> Worker<'a> {
         }
     }
 
-    // Outcomes.
-
-    fn land(&mut self) {
-        let now = Instant::now();
-        for (load, fate) in self.courier.land() {
-            self.conclude(load, fate, now);
-        }
-    }
-
-    /// Whether its partition is still what it was when it was sent. If not, its rows may have been read again since.
-    fn is_current(&self, load: &Load) -> bool {
-        load.epoch.is_some() && load.epoch == self.watch.epoch(load.rows[0].partition)
-    }
-
-    fn conclude(&mut self, mut load: Load, fate: Fate, now: Instant) {
-        if !self.is_current(&load) && !matches!(fate, Fate::Stored { .. }) {
-            // Whoever has its partition since has looked up what became of it, or will.
-            return;
-        }
-        match fate {
-            Fate::Stored { first } => {
-                if !self.is_current(&load) {
-                    // Rows that were read again must not go again.
-                    load.keys().into_iter().for_each(|key| self.lines.forget_idle_key(key));
-                }
-                self.stored.push((load, first));
-            }
-            Fate::Doubtful { why } => {
-                // What is last is known at once, unless it was looked up in vain.
-                let rest = if load.attempts == 0 { Duration::ZERO } else { pause(load.attempts) };
-                self.reason = why;
-                load.attempts += 1;
-                self.doubtful.add(now + rest, load);
-            }
-            Fate::NotNow { why } => {
-                self.reason = why;
-                load.attempts += 1;
-                self.shared.change(|status| status.retried += 1);
-                self.resting.add(now + pause(load.attempts), load);
-            }
-            Fate::Refused { why } => self.refuse(load, &why, now),
-        }
-    }
-
-    /// Takes out the rows of what is stored, all at once; then the next ones of their keys may go.
-    fn take_out(&mut self) {
-        if self.stored.is_empty() {
-            return;
-        }
-        let stored = self.stored.iter().flat_map(|(load, first)| load.rows.iter().zip(*first..));
-        let sent = |(row, sequence): (&Arc<Row>, u64)| Sent {
-            position: row.position,
-            event_id: row.event_id.clone(),
-            sequence,
-        };
-        let sent: Vec<_> = stored.map(sent).collect();
-        let keep = self.settings.keep;
-        if self.ask(|store| store.sent(&sent, keep)).is_none() {
-            return;
-        }
-        self.shared.change(|status| status.published += sent.len() as u64);
-        for (load, _) in std::mem::take(&mut self.stored) {
-            // One of an earlier time is out of the table, and its row here may be on its way again.
-            if self.is_current(&load) {
-                self.lines.done(&load);
-            }
-        }
-    }
-
-    /// Stops the keys of an event that the stream will never take.
-    fn refuse(&mut self, load: Load, why: &str, now: Instant) {
-        let name = self.name.clone();
-        for row in &load.rows {
-            let Some(epoch) = self.watch.epoch(row.partition) else { continue };
-            let owned = Owned { partition: row.partition, epoch };
-            let (key, event_id) = (&*row.key, &*row.event_id);
-            let stop = Stop { owned, key, position: row.position, event_id, reason: why };
-            match self.ask(|store| store.stop(&name, &stop)) {
-                Some(true) => {
-                    self.shared.change(|status| status.stopped += 1);
-                    self.lines.forget_key(key);
-                }
-                Some(false) => self.lose(&[row.partition]),
-                // It is refused again then.
-                None => {
-                    self.resting.add(now + pause(1), load);
-                    return;
-                }
-            }
-        }
-    }
-
-    /// Finds out what became of loads that may be stored, and sends those again that are not.
-    fn resolve(&mut self) {
-        let now = Instant::now();
-        let mut loads = Vec::new();
-        while loads.len() < MOST_LOOKUPS
-            && let Some(load) = self.doubtful.due(now)
-        {
-            if self.is_current(&load) {
-                loads.push(load);
-            }
-        }
-        if loads.is_empty() {
-            return;
-        }
-        let mut again = Vec::new();
-        for (load, last) in self.look_up(loads) {
-            match last {
-                Err(why) => self.conclude(load, Fate::Doubtful { why }, now),
-                Ok(last) => match first_of(&load, &last) {
-                    Some(first) => {
-                        let count = load.rows.len() as u64;
-                        self.shared.change(|status| status.found += count);
-                        self.note_all(&load, &last);
-                        self.stored.push((load, first));
-                    }
-                    None => again.push((load, last)),
-                },
-            }
-        }
-        self.send_again(again, now);
-    }
-
-    /// What is last on the subject of each row of each load.
-    fn look_up(&mut self, loads: Vec<Load>) -> Vec<(Load, Result<Vec<Last>, String>)> {
-        let subjects: Vec<_> =
-            loads.iter().flat_map(|load| &load.rows).map(|row| &*row.subject).collect();
-        let js = self.courier.jetstream().clone();
-        let mut answers = self.lookup.last(&js, &subjects, self.patience()).into_iter();
-        let of_load = |load: Load| {
-            let answers: Vec<_> = answers.by_ref().take(load.rows.len()).collect();
-            let last: Result<Vec<_>, _> = answers.into_iter().collect();
-            (load, last.map_err(|error| error.to_string()))
-        };
-        loads.into_iter().map(of_load).collect()
-    }
-
-    /// Nobody is to think that it is dead because a stream does not answer.
-    fn patience(&self) -> Duration {
-        LOOKUP_TIMEOUT.min(self.settings.lease_time / 4)
-    }
-
-    fn note_all(&mut self, load: &Load, last: &[Last]) {
-        for (row, last) in load.rows.iter().zip(last) {
-            self.courier.expected.note(&row.subject, last.sequence);
-        }
-    }
-
-    /// Sends what is not stored again, expecting what was found: but only if it is known to be still ours after that was found. Otherwise
-    /// the next owner may have stored it, and another event of the same subject behind it.
-    fn send_again(&mut self, loads: Vec<(Load, Vec<Last>)>, now: Instant) {
-        if loads.is_empty() {
-            return;
-        }
-        let owned: Vec<_> = self.watch.owned().collect();
-        let name = self.name.clone();
-        let Some(ours) = self.ask(|store| store.still_owned(&name, &owned)) else {
-            for (load, _) in loads {
-                self.doubtful.add(now + pause(load.attempts), load);
-            }
-            return;
-        };
-        let is_ours = |partition| ours.iter().any(|owned| owned.partition == partition);
-        for (load, last) in loads {
-            if load.rows.iter().all(|row| is_ours(row.partition)) {
-                self.shared.change(|status| status.retried += 1);
-                self.note_all(&load, &last);
-                self.resting.add(now, load);
-            }
-        }
-        let lost = owned.iter().filter(|owned| !ours.contains(owned));
-        let lost: Vec<_> = lost.map(|owned| owned.partition).collect();
-        self.lose(&lost);
-    }
-
     /// For who looks at metrics, if anybody can.
     fn count_what_waits(&mut self) {
         let now = Instant::now();
@@ -655,15 +452,6 @@ impl<'a> Worker<'a> {
             self.meters.tell(status);
         });
     }
-}
-
-/// The sequence of the first row of a load, if one of its rows is what is last on its subject: then all are stored, one behind the other.
-fn first_of(load: &Load, last: &[Last]) -> Option<u64> {
-    let mut rows = load.rows.iter().zip(last).zip(0_u64..);
-    rows.find_map(|((row, last), at)| {
-        let is_it = last.id.as_deref() == Some(&*row.event_id);
-        is_it.then(|| last.sequence.saturating_sub(at))
-    })
 }
 
 /// How long something rests after so many failures.

@@ -1,0 +1,200 @@
+//! What became of loads that were sent, and what is done about it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::{Worker, pause};
+use crate::relay::courier::Fate;
+use crate::relay::lines::Load;
+use crate::relay::lookup::Last;
+use crate::store::{Owned, Row, Sent, Stop};
+
+/// How long streams have at most to say what is last on a subject.
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
+/// How many loads are looked up at once.
+const MOST_LOOKUPS: usize = 256;
+
+impl Worker<'_> {
+    pub(super) fn land(&mut self) {
+        let now = Instant::now();
+        for (load, fate) in self.courier.land() {
+            self.conclude(load, fate, now);
+        }
+    }
+
+    /// Whether its partition is still what it was when it was sent. If not, its rows may have been read again since.
+    fn is_current(&self, load: &Load) -> bool {
+        load.epoch.is_some() && load.epoch == self.watch.epoch(load.rows[0].partition)
+    }
+
+    pub(super) fn conclude(&mut self, mut load: Load, fate: Fate, now: Instant) {
+        if !self.is_current(&load) && !matches!(fate, Fate::Stored { .. }) {
+            // Whoever has its partition since has looked up what became of it, or will.
+            return;
+        }
+        match fate {
+            Fate::Stored { first } => {
+                if !self.is_current(&load) {
+                    // Rows that were read again must not go again.
+                    load.keys().into_iter().for_each(|key| self.lines.forget_idle_key(key));
+                }
+                self.stored.push((load, first));
+            }
+            Fate::Doubtful { why } => {
+                // What is last is known at once, unless it was looked up in vain.
+                let rest = if load.attempts == 0 { Duration::ZERO } else { pause(load.attempts) };
+                self.reason = why;
+                load.attempts += 1;
+                self.doubtful.add(now + rest, load);
+            }
+            Fate::NotNow { why } => {
+                self.reason = why;
+                load.attempts += 1;
+                self.shared.change(|status| status.retried += 1);
+                self.resting.add(now + pause(load.attempts), load);
+            }
+            Fate::Refused { why } => self.refuse(load, &why, now),
+        }
+    }
+
+    /// Takes out the rows of what is stored, all at once; then the next ones of their keys may go.
+    pub(super) fn take_out(&mut self) {
+        if self.stored.is_empty() {
+            return;
+        }
+        let stored = self.stored.iter().flat_map(|(load, first)| load.rows.iter().zip(*first..));
+        let sent = |(row, sequence): (&Arc<Row>, u64)| Sent {
+            position: row.position,
+            event_id: row.event_id.clone(),
+            sequence,
+        };
+        let sent: Vec<_> = stored.map(sent).collect();
+        let keep = self.settings.keep;
+        if self.ask(|store| store.sent(&sent, keep)).is_none() {
+            return;
+        }
+        self.shared.change(|status| status.published += sent.len() as u64);
+        for (load, _) in std::mem::take(&mut self.stored) {
+            // One of an earlier time is out of the table, and its row here may be on its way again.
+            if self.is_current(&load) {
+                self.lines.done(&load);
+            }
+        }
+    }
+
+    /// Stops the keys of an event that the stream will never take.
+    fn refuse(&mut self, load: Load, why: &str, now: Instant) {
+        let name = self.name.clone();
+        for row in &load.rows {
+            let Some(epoch) = self.watch.epoch(row.partition) else { continue };
+            let owned = Owned { partition: row.partition, epoch };
+            let (key, event_id) = (&*row.key, &*row.event_id);
+            let stop = Stop { owned, key, position: row.position, event_id, reason: why };
+            match self.ask(|store| store.stop(&name, &stop)) {
+                Some(true) => {
+                    self.shared.change(|status| status.stopped += 1);
+                    self.lines.forget_key(key);
+                }
+                Some(false) => self.lose(&[row.partition]),
+                // It is refused again then.
+                None => {
+                    self.resting.add(now + pause(1), load);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Finds out what became of loads that may be stored, and sends those again that are not.
+    pub(super) fn resolve(&mut self) {
+        let now = Instant::now();
+        let mut loads = Vec::new();
+        while loads.len() < MOST_LOOKUPS
+            && let Some(load) = self.doubtful.due(now)
+        {
+            if self.is_current(&load) {
+                loads.push(load);
+            }
+        }
+        if loads.is_empty() {
+            return;
+        }
+        let mut again = Vec::new();
+        for (load, last) in self.look_up(loads) {
+            match last {
+                Err(why) => self.conclude(load, Fate::Doubtful { why }, now),
+                Ok(last) => match first_of(&load, &last) {
+                    Some(first) => {
+                        let count = load.rows.len() as u64;
+                        self.shared.change(|status| status.found += count);
+                        self.note_all(&load, &last);
+                        self.stored.push((load, first));
+                    }
+                    None => again.push((load, last)),
+                },
+            }
+        }
+        self.send_again(again, now);
+    }
+
+    /// What is last on the subject of each row of each load.
+    fn look_up(&mut self, loads: Vec<Load>) -> Vec<(Load, Result<Vec<Last>, String>)> {
+        let subjects: Vec<_> =
+            loads.iter().flat_map(|load| &load.rows).map(|row| &*row.subject).collect();
+        let js = self.courier.jetstream().clone();
+        let mut answers = self.lookup.last(&js, &subjects, self.patience()).into_iter();
+        let of_load = |load: Load| {
+            let answers: Vec<_> = answers.by_ref().take(load.rows.len()).collect();
+            let last: Result<Vec<_>, _> = answers.into_iter().collect();
+            (load, last.map_err(|error| error.to_string()))
+        };
+        loads.into_iter().map(of_load).collect()
+    }
+
+    /// Nobody is to think that it is dead because a stream does not answer.
+    pub(super) fn patience(&self) -> Duration {
+        LOOKUP_TIMEOUT.min(self.settings.lease_time / 4)
+    }
+
+    fn note_all(&mut self, load: &Load, last: &[Last]) {
+        for (row, last) in load.rows.iter().zip(last) {
+            self.courier.expected.note(&row.subject, last.sequence);
+        }
+    }
+
+    /// Sends what is not stored again, expecting what was found: but only if it is known to be still ours after that was found. Otherwise
+    /// the next owner may have stored it, and another event of the same subject behind it.
+    fn send_again(&mut self, loads: Vec<(Load, Vec<Last>)>, now: Instant) {
+        if loads.is_empty() {
+            return;
+        }
+        let owned: Vec<_> = self.watch.owned().collect();
+        let name = self.name.clone();
+        let Some(ours) = self.ask(|store| store.still_owned(&name, &owned)) else {
+            for (load, _) in loads {
+                self.doubtful.add(now + pause(load.attempts), load);
+            }
+            return;
+        };
+        let is_ours = |partition| ours.iter().any(|owned| owned.partition == partition);
+        for (load, last) in loads {
+            if load.rows.iter().all(|row| is_ours(row.partition)) {
+                self.shared.change(|status| status.retried += 1);
+                self.note_all(&load, &last);
+                self.resting.add(now, load);
+            }
+        }
+        let lost = owned.iter().filter(|owned| !ours.contains(owned));
+        let lost: Vec<_> = lost.map(|owned| owned.partition).collect();
+        self.lose(&lost);
+    }
+}
+
+/// The sequence of the first row of a load, if one of its rows is what is last on its subject: then all are stored, one behind the other.
+fn first_of(load: &Load, last: &[Last]) -> Option<u64> {
+    let mut rows = load.rows.iter().zip(last).zip(0_u64..);
+    rows.find_map(|((row, last), at)| {
+        let is_it = last.id.as_deref() == Some(&*row.event_id);
+        is_it.then(|| last.sequence.saturating_sub(at))
+    })
+}
