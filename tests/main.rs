@@ -40,6 +40,8 @@ mod executors;
 mod faults;
 #[path = "features.rs"]
 mod features;
+#[path = "forgotten.rs"]
+mod forgotten;
 #[path = "gaps.rs"]
 mod gaps;
 #[path = "hostile.rs"]

@@ -116,6 +116,12 @@ impl Server {
         self.pid
     }
 
+    /// The folder of JetStream's store, whose files only a server that is down leaves alone.
+    #[must_use]
+    pub fn store(&self) -> PathBuf {
+        self.folder.store().into()
+    }
+
     /// Kills the server (`SIGKILL`) and returns when it is gone. Its port and its store are kept
     /// for a restart.
     pub fn kill(&mut self) {

@@ -3,8 +3,10 @@
 //! What a lost connection swallowed, or a predecessor held when it died, is *pending* in the server: delivered and not
 //! acknowledged. It comes again after the ack wait, and meanwhile the server would deliver newer messages: handled
 //! before the missing ones, they turn the order round; acknowledged by a watermark, they acknowledge the missing ones
-//! unseen. So whenever something may be missing the gate closes. The server is asked how much is pending; once that is
-//! no more than what is held here, nothing is missing, and the gate opens.
+//! unseen. So whenever something may be missing the gate closes. The server is asked how much is pending, and how far it
+//! has delivered; once no more is pending than what is held here up to there, nothing is missing, and the gate opens. What
+//! is held from beyond a server that was killed has forgotten: that comes again, behind what else it forgot, and is not
+//! held any more ([`HeldTable::forget`](super::held::HeldTable::forget)).
 //!
 //! While it is closed only as much is pulled as is missing. The server delivers what it delivers again before anything
 //! new; so once something new comes there is nothing to recover for now, and no more is pulled until the ack wait has
@@ -33,8 +35,8 @@ pub(super) enum Guard {
 /// What the server says about the consumer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Answer {
-    /// So many messages are delivered and not acknowledged.
-    Pending(usize),
+    /// So many messages are delivered and not acknowledged that are not held here.
+    Missing(usize),
     /// It can not say now.
     Unavailable,
     /// The question was refused. Pulls will be, too, and say why.
@@ -56,8 +58,6 @@ struct Closed {
     /// From here on the server has all that is missing in its queue.
     all_queued_at: Instant,
     ask_at: Instant,
-    /// Messages held when the last question was asked, and ever since. The answer counts all of them.
-    known: usize,
     /// How many messages are missing, by the last answer.
     missing: Option<usize>,
     /// Something new came: there was nothing then that the server wanted to deliver again.
@@ -79,7 +79,6 @@ impl Gate {
             self.closed = Some(Closed {
                 all_queued_at: now + self.ack_wait + SLACK,
                 ask_at: now,
-                known: 0,
                 missing: None,
                 drained: false,
                 passing: false,
@@ -98,22 +97,17 @@ impl Gate {
         self.closed = None;
     }
 
-    /// The number of the question to ask now, if one is due, while `held` messages are not acknowledged.
-    pub(super) fn ask(&mut self, held: usize, now: Instant) -> Option<u64> {
+    /// The number of the question to ask now, if one is due.
+    pub(super) fn ask(&mut self, now: Instant) -> Option<u64> {
         let closed = self.closed.as_mut().filter(|closed| now >= closed.ask_at)?;
         closed.ask_at = now + ANSWER_WAIT;
-        closed.known = held;
         self.asked += 1;
         Some(self.asked)
     }
 
-    /// `messages` are held no more.
-    pub(super) fn on_released(&mut self, messages: usize) {
-        if let Some(closed) = &mut self.closed {
-            // It may be others than those that were held at the question; then more seems to be missing than is, until
-            // the next answer.
-            closed.known = closed.known.saturating_sub(messages);
-        }
+    /// Whether this question waits for its answer.
+    pub(super) fn waits_for(&self, number: u64) -> bool {
+        self.closed.is_some() && number == self.asked
     }
 
     /// The answer to question `number`.
@@ -121,12 +115,10 @@ impl Gate {
         let Some(closed) = self.closed.as_mut().filter(|_| number == self.asked) else { return };
         closed.ask_at = now + ASK_EVERY;
         match answer {
-            Answer::Pending(pending) if pending > closed.known => {
-                closed.missing = Some(pending - closed.known);
-            }
             // A pull that is refused says so to the user.
+            Answer::Missing(0) | Answer::Refused => self.closed = None,
+            Answer::Missing(missing) => closed.missing = Some(missing),
             Answer::Unavailable => closed.missing = closed.missing.or(Some(1)),
-            Answer::Pending(_) | Answer::Refused => self.closed = None,
         }
     }
 

@@ -35,10 +35,10 @@ impl Bed {
         self
     }
 
-    /// Asks, with `held` messages held, and is answered at once.
-    fn answer(&mut self, held: usize, answer: Answer) -> &mut Self {
+    /// Asks, and is answered at once.
+    fn answer(&mut self, answer: Answer) -> &mut Self {
         self.now += Duration::from_secs(1);
-        let number = self.gate.ask(held, self.now).expect("a question is due");
+        let number = self.gate.ask(self.now).expect("a question is due");
         self.gate.on_answer(number, answer, self.now);
         self
     }
@@ -48,7 +48,7 @@ impl Bed {
 fn without_a_guard_it_is_always_open() {
     let mut bed = Bed::new(Guard::Nothing);
     assert_eq!(bed.lets(), OPEN);
-    assert_eq!(bed.gate.ask(0, bed.now), None);
+    assert_eq!(bed.gate.ask(bed.now), None);
     assert_eq!(bed.gate.next_timeout(bed.now), None);
 }
 
@@ -56,38 +56,37 @@ fn without_a_guard_it_is_always_open() {
 fn answers() {
     let acks = |guard| guard == Guard::Order;
     for guard in [Guard::Order, Guard::Watermark] {
-        // (held, answer, what it lets through then)
-        for (held, answer, expected) in [
-            (0, Answer::Pending(0), OPEN),
-            (5, Answer::Pending(5), OPEN),
-            (5, Answer::Pending(4), OPEN),
-            (0, Answer::Refused, OPEN),
-            (5, Answer::Pending(8), (Some(3), false, acks(guard))),
+        // (answer, what it lets through then)
+        for (answer, expected) in [
+            (Answer::Missing(0), OPEN),
+            (Answer::Refused, OPEN),
+            (Answer::Missing(3), (Some(3), false, acks(guard))),
             // One pull shows whether it can deliver again.
-            (0, Answer::Unavailable, (Some(1), false, acks(guard))),
+            (Answer::Unavailable, (Some(1), false, acks(guard))),
         ] {
             let mut bed = Bed::new(guard);
             assert_eq!(bed.lets(), (Some(0), false, acks(guard)), "nothing is known yet");
-            assert_eq!(bed.answer(held, answer).lets(), expected, "{guard:?} {held} {answer:?}");
+            assert_eq!(bed.answer(answer).lets(), expected, "{guard:?} {answer:?}");
         }
     }
 }
 
 #[test]
-fn an_answer_counts_what_was_held_at_the_question_and_ever_since() {
+fn only_the_last_question_is_answered() {
     let mut bed = Bed::new(Guard::Order);
-    let question = bed.gate.ask(10, bed.now).unwrap();
-    // The server may have counted their acks already; then ten pending are not the ten that were held.
-    bed.gate.on_released(4);
-    bed.gate.on_answer(question, Answer::Pending(10), bed.now);
+    let question = bed.gate.ask(bed.now).unwrap();
+    assert!(bed.gate.waits_for(question));
+    bed.gate.on_answer(question, Answer::Missing(4), bed.now);
     assert_eq!(bed.lets().0, Some(4));
     // An answer that comes twice, or late, or to a question from before the gate closed again.
     bed.wait(Duration::from_secs(1));
-    let second = bed.gate.ask(6, bed.now).unwrap();
-    bed.gate.on_answer(question, Answer::Pending(0), bed.now);
+    let second = bed.gate.ask(bed.now).unwrap();
+    assert!(!bed.gate.waits_for(question));
+    bed.gate.on_answer(question, Answer::Missing(0), bed.now);
     assert_eq!(bed.lets().0, Some(4));
     bed.gate.close(bed.now);
-    bed.gate.on_answer(second, Answer::Pending(0), bed.now);
+    assert!(!bed.gate.waits_for(second));
+    bed.gate.on_answer(second, Answer::Missing(0), bed.now);
     assert_eq!(bed.lets().0, Some(0));
 }
 
@@ -95,17 +94,17 @@ fn an_answer_counts_what_was_held_at_the_question_and_ever_since() {
 fn it_asks_again_until_it_is_open() {
     let mut bed = Bed::new(Guard::Order);
     assert_eq!(bed.gate.next_timeout(bed.now), Some(bed.now));
-    let question = bed.gate.ask(0, bed.now).unwrap();
+    let question = bed.gate.ask(bed.now).unwrap();
     let lost = bed.now + Duration::from_secs(2);
     assert_eq!(bed.gate.next_timeout(bed.now), Some(lost), "the question may be lost");
-    assert_eq!(bed.gate.ask(0, bed.now), None);
-    bed.gate.on_answer(question, Answer::Pending(1), bed.now);
+    assert_eq!(bed.gate.ask(bed.now), None);
+    bed.gate.on_answer(question, Answer::Missing(1), bed.now);
     let again = bed.now + Duration::from_millis(100);
     assert_eq!(bed.gate.next_timeout(bed.now), Some(again));
-    assert_eq!(bed.gate.ask(0, bed.now), None);
+    assert_eq!(bed.gate.ask(bed.now), None);
     bed.gate.on_redelivered(bed.now);
     assert_eq!(bed.gate.next_timeout(bed.now), Some(bed.now), "all that was missing is here");
-    bed.answer(1, Answer::Pending(1));
+    bed.answer(Answer::Missing(0));
     assert_eq!(bed.gate.next_timeout(bed.now), None);
     assert_eq!(bed.lets(), OPEN);
 }
@@ -115,7 +114,7 @@ fn once_something_new_comes_it_waits_for_the_ack_wait() {
     for (guard, after) in [(Guard::Order, OPEN), (Guard::Watermark, (Some(3), true, false))] {
         let mut bed = Bed::new(guard);
         let lets_acknowledge = guard == Guard::Order;
-        bed.answer(0, Answer::Pending(3));
+        bed.answer(Answer::Missing(3));
         bed.gate.on_drained(bed.now);
         assert_eq!(bed.lets(), (Some(0), false, lets_acknowledge), "{guard:?}");
         bed.wait(QUEUED);
@@ -124,8 +123,8 @@ fn once_something_new_comes_it_waits_for_the_ack_wait() {
         bed.gate.on_drained(bed.now);
         assert_eq!(bed.lets(), after, "{guard:?}");
         if guard == Guard::Watermark {
-            assert_eq!(bed.answer(9, Answer::Pending(10)).lets(), (Some(1), true, false));
-            assert_eq!(bed.answer(10, Answer::Pending(10)).lets(), OPEN);
+            assert_eq!(bed.answer(Answer::Missing(1)).lets(), (Some(1), true, false));
+            assert_eq!(bed.answer(Answer::Missing(0)).lets(), OPEN);
         }
     }
 }
@@ -145,7 +144,7 @@ fn without_any_answer_time_opens_it() {
 #[test]
 fn closing_again_starts_over() {
     let mut bed = Bed::new(Guard::Watermark);
-    bed.answer(0, Answer::Pending(3));
+    bed.answer(Answer::Missing(3));
     bed.wait(QUEUED);
     bed.gate.on_drained(bed.now);
     bed.gate.close(bed.now);

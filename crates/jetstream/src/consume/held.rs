@@ -27,14 +27,14 @@ pub(super) struct HeldTable {
     mark: Mark,
     /// Under Watermark: how many are done and wait for the mark. Those that need no acknowledgement any more do not count.
     held_up: usize,
-    /// Entries of a stream that was made anew since: nobody acknowledges them any more.
+    /// Entries of a stream that was made anew since, or that the server has forgotten: nobody acknowledges them any more.
     orphaned: Released,
 }
 
 /// Arrivals from here on are of entries that never stood in `fresh`.
 const ASIDE: u64 = 1 << 63;
 
-/// The timestamp of entries that are of a stream that is no more.
+/// The timestamp of entries that are nobody's any more.
 const ORPHANED: u64 = u64::MAX;
 
 #[derive(Debug, Default)]
@@ -69,6 +69,34 @@ struct Entry {
     /// When it was delivered, or kept alive last.
     since: Instant,
     state: State,
+}
+
+impl Entry {
+    /// It is nobody's any more.
+    fn orphan(&mut self, orphaned: &mut Released, held_up: &mut usize) {
+        if !self.reply.is_empty() {
+            orphaned.add(self);
+            *held_up -= usize::from(self.state == State::Done);
+        }
+        // Done, and with nowhere to acknowledge it: it holds nothing up.
+        self.state = State::Done;
+        self.reply = Bytes::new();
+        self.timestamp_ns = ORPHANED;
+    }
+}
+
+/// A point in time: arrivals before it are less than these.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Arrivals {
+    fresh: u64,
+    aside: u64,
+}
+
+impl Arrivals {
+    fn is_after(self, arrival: u64) -> bool {
+        // Those that were pushed aside from `fresh` have kept their arrival.
+        arrival < if arrival < ASIDE { self.fresh } else { self.aside }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -245,21 +273,54 @@ impl HeldTable {
             {
                 continue;
             }
-            if !entry.reply.is_empty() {
-                orphaned.add(entry);
-                *held_up -= usize::from(entry.state == State::Done);
-            }
-            // Done, and with nowhere to acknowledge it: it holds nothing up.
-            entry.state = State::Done;
-            entry.reply = Bytes::new();
-            entry.timestamp_ns = ORPHANED;
+            entry.orphan(orphaned, held_up);
         }
-        aside.retain(|_, entry| entry.timestamp_ns != ORPHANED);
+        self.sweep_orphaned();
+    }
+
+    /// The server has delivered up to `delivered` and no further, as far as it knows: what came before `before` from beyond that
+    /// was delivered by one that was killed since, and had not written it down. It comes again, as if for the first time, and
+    /// with it what had come between, maybe to others. So it is nobody's any more, and takes its place behind them when it comes.
+    pub(super) fn forget(&mut self, delivered: u64, before: Arrivals) {
+        let Self { aside, fresh, orphaned, held_up, mark, .. } = self;
+        if mark.sequence > delivered {
+            // Its number among the deliveries is another's by now.
+            mark.reply.clear();
+        }
+        let first = fresh.partition_point(|entry| entry.sequence <= delivered);
+        let aside = aside.range_mut(delivered.saturating_add(1)..).map(|(_, entry)| entry);
+        for entry in fresh.range_mut(first..).chain(aside) {
+            if before.is_after(entry.arrival) {
+                entry.orphan(orphaned, held_up);
+            }
+        }
+        self.sweep_orphaned();
+    }
+
+    fn sweep_orphaned(&mut self) {
+        self.aside.retain(|_, entry| entry.timestamp_ns != ORPHANED);
         // From the front only: what is pushed later must have an arrival of its own.
-        while fresh.front().is_some_and(|entry| entry.timestamp_ns == ORPHANED) {
-            fresh.pop_front();
+        while self.fresh.front().is_some_and(|entry| entry.timestamp_ns == ORPHANED) {
+            self.fresh.pop_front();
             self.base += 1;
         }
+    }
+
+    /// What has come until now.
+    pub(super) fn arrivals(&self) -> Arrivals {
+        Arrivals { fresh: self.base + self.fresh.len() as u64, aside: self.next_aside }
+    }
+
+    /// How many that are held, up to this sequence, wait for their acknowledgement.
+    pub(super) fn unacknowledged(&self, up_to: u64) -> usize {
+        let fresh = self.fresh.iter().take_while(|entry| entry.sequence <= up_to);
+        let aside = self.aside.range(..=up_to).map(|(_, entry)| entry);
+        fresh.chain(aside).filter(|entry| !entry.reply.is_empty()).count()
+    }
+
+    /// Whether somebody is still to settle it.
+    pub(super) fn is_open(&mut self, receipt: Receipt) -> bool {
+        self.find_receipt(receipt).is_some_and(|entry| entry.state == State::Open)
     }
 
     /// What was orphaned since the last time.

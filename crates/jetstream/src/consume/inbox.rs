@@ -3,6 +3,7 @@ use jetlane_client::{Inbox, MessageRef};
 use serde::Deserialize;
 
 use super::gate::Answer;
+use crate::consumer::SequencePair;
 
 /// Where pulls are sent, and where their statuses come back: `_INBOX.<id>.<pull>`. And where the consumer's state is asked
 /// for, and the answer comes to: `_INBOX.<id>.I<question>`.
@@ -77,18 +78,28 @@ impl PullInbox {
     }
 }
 
-/// Reads the answer to a question.
-pub(super) fn read_answer(message: &MessageRef<'_>) -> Answer {
+/// What the server knows of a consumer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Known {
+    /// How many messages it has delivered that are not acknowledged.
+    pub(super) pending: usize,
+    /// The sequence up to which it has delivered.
+    pub(super) delivered: u64,
+}
+
+/// Reads the answer to a question; if the server knows nothing, what to make of that.
+pub(super) fn read_answer(message: &MessageRef<'_>) -> Result<Known, Answer> {
     // No responders: JetStream is not there, or not yet.
     if message.headers().is_some_and(|headers| headers.status().is_some()) {
-        return Answer::Unavailable;
+        return Err(Answer::Unavailable);
     }
     match serde_json::from_slice(message.payload()) {
-        Ok(State { error: Some(Refusal { code: 503 }), .. }) | Err(_) => Answer::Unavailable,
-        Ok(State { error: Some(_), .. }) => Answer::Refused,
-        Ok(State { num_ack_pending, .. }) => {
-            Answer::Pending(usize::try_from(num_ack_pending).unwrap_or(usize::MAX))
-        }
+        Ok(State { error: Some(Refusal { code: 503 }), .. }) | Err(_) => Err(Answer::Unavailable),
+        Ok(State { error: Some(_), .. }) => Err(Answer::Refused),
+        Ok(State { num_ack_pending, delivered, .. }) => Ok(Known {
+            pending: usize::try_from(num_ack_pending).unwrap_or(usize::MAX),
+            delivered: delivered.stream_seq,
+        }),
     }
 }
 
@@ -97,6 +108,8 @@ pub(super) fn read_answer(message: &MessageRef<'_>) -> Answer {
 struct State {
     #[serde(default)]
     num_ack_pending: u64,
+    #[serde(default)]
+    delivered: SequencePair,
     error: Option<Refusal>,
 }
 
@@ -128,12 +141,16 @@ mod tests {
     #[test]
     fn answers() {
         for (headers, body, expected) in [
-            ("", r#"{"name":"C","num_ack_pending":12}"#, Answer::Pending(12)),
-            ("", r#"{"name":"C"}"#, Answer::Pending(0)),
-            ("", r#"{"error":{"code":404,"err_code":10014}}"#, Answer::Refused),
-            ("", r#"{"error":{"code":503,"err_code":10008}}"#, Answer::Unavailable),
-            ("", "what?", Answer::Unavailable),
-            ("NATS/1.0 503\r\n\r\n", "", Answer::Unavailable),
+            (
+                "",
+                r#"{"name":"C","delivered":{"consumer_seq":99,"stream_seq":77},"num_ack_pending":12}"#,
+                Ok(Known { pending: 12, delivered: 77 }),
+            ),
+            ("", r#"{"name":"C"}"#, Ok(Known { pending: 0, delivered: 0 })),
+            ("", r#"{"error":{"code":404,"err_code":10014}}"#, Err(Answer::Refused)),
+            ("", r#"{"error":{"code":503,"err_code":10008}}"#, Err(Answer::Unavailable)),
+            ("", "what?", Err(Answer::Unavailable)),
+            ("NATS/1.0 503\r\n\r\n", "", Err(Answer::Unavailable)),
         ] {
             let (head, whole) = (headers.len(), headers.len() + body.len());
             let frame = match head {

@@ -9,9 +9,9 @@ use jetlane_client::proto::jetstream::{
 };
 use jetlane_client::{Arena, CloseReason, MessageRef, Out, Sink, Unsent};
 
-use super::gate::{Gate, Guard};
-use super::held::{Arrival, HeldTable, Released};
-use super::inbox::{Mail, PullInbox, read_answer};
+use super::gate::{Answer, Gate, Guard};
+use super::held::{Arrival, Arrivals, HeldTable, Released};
+use super::inbox::{Known, Mail, PullInbox, read_answer};
 use super::settle::SettleQueue;
 use super::{Held, Settle, Settled, Taker};
 
@@ -25,6 +25,8 @@ pub(super) struct PullSink<T> {
     held_back: Vec<Held>,
     /// The place of the last delivery among those of the consumer, on this connection.
     consumer_sequence: Option<u64>,
+    /// What had come when the server was asked last.
+    asked: Arrivals,
     queue: Arc<SettleQueue>,
     taker: T,
     arena: Arena,
@@ -63,6 +65,7 @@ impl<T: Taker> PullSink<T> {
             guard,
             held_back: Vec::new(),
             consumer_sequence: None,
+            asked: Arrivals::default(),
             queue,
             taker,
             arena: Arena::new(),
@@ -83,12 +86,41 @@ impl<T: Taker> PullSink<T> {
     #[cold]
     fn mail(&mut self, mail: Mail, message: &MessageRef<'_>) {
         match mail {
-            Mail::Answer(number) => self.gate.on_answer(number, read_answer(message), self.now),
+            Mail::Answer(number) => self.answer(number, message),
             Mail::Status(pull) => {
                 if let Some(status) = message.headers().and_then(PullStatus::read) {
                     self.status(pull, status);
                 }
             }
+        }
+    }
+
+    fn answer(&mut self, number: u64, message: &MessageRef<'_>) {
+        if !self.gate.waits_for(number) {
+            return;
+        }
+        let answer = match read_answer(message) {
+            Ok(Known { pending, delivered }) => {
+                self.forget(delivered, self.asked);
+                Answer::Missing(pending.saturating_sub(self.table.unacknowledged(delivered)))
+            }
+            Err(answer) => answer,
+        };
+        self.gate.on_answer(number, answer, self.now);
+    }
+
+    /// What came before `before` and from beyond `delivered` the server will deliver again: it does not know that it did.
+    fn forget(&mut self, delivered: u64, before: Arrivals) {
+        self.table.forget(delivered, before);
+        let table = &mut self.table;
+        self.held_back.retain(|held| table.is_open(held.receipt));
+        self.release_orphaned();
+    }
+
+    fn release_orphaned(&mut self) {
+        let Released { messages, bytes } = self.table.take_orphaned();
+        if messages > 0 {
+            self.scheduler.on_settled(messages, bytes);
         }
     }
 
@@ -137,8 +169,8 @@ impl<T: Taker> PullSink<T> {
         // Between servers, deliveries get lost without a word to us: a leader of the consumer that stops, and is followed at once.
         if self.guard != Guard::Nothing {
             let last = self.consumer_sequence.replace(delivery.consumer_sequence);
-            if last.is_some_and(|last| delivery.consumer_sequence > last.saturating_add(1)) {
-                self.close_gate();
+            if last.is_some_and(|last| delivery.consumer_sequence != last.saturating_add(1)) {
+                self.out_of_step(&delivery, last);
             }
         }
         if self.may_settle_at_once(&delivery)
@@ -147,6 +179,17 @@ impl<T: Taker> PullSink<T> {
             return self.settle_at_once(&delivery, message, &settle, out);
         }
         self.hold(delivery, message, out);
+    }
+
+    /// The number of a delivery does not follow on that of the last.
+    #[cold]
+    fn out_of_step(&mut self, delivery: &Delivery, last: Option<u64>) {
+        self.close_gate();
+        let is_behind = last.is_some_and(|last| delivery.consumer_sequence <= last);
+        if is_behind && delivery.delivered == 1 {
+            // The server that had the consumer was killed, and has forgotten what it delivered from here on.
+            self.forget(delivery.stream_sequence.saturating_sub(1), self.table.arrivals());
+        }
     }
 
     /// Whether a message is new, and waits for no other one.
@@ -196,11 +239,7 @@ impl<T: Taker> PullSink<T> {
                 out.publish(message.reply().unwrap_or_default(), b"", b"");
             }
         }
-        let Released { messages, bytes } = self.table.take_orphaned();
-        if messages > 0 {
-            self.scheduler.on_settled(messages, bytes);
-            self.gate.on_released(messages);
-        }
+        self.release_orphaned();
     }
 
     #[inline]
@@ -286,7 +325,6 @@ impl<T: Taker> PullSink<T> {
         // What has passed did so while nothing was missing, whatever has come out since; unacknowledged, it would count as missing.
         self.table.tell_mark(&mut write);
         self.scheduler.on_settled(released.messages, released.bytes);
-        self.gate.on_released(released.messages);
         self.settled = settled;
     }
 
@@ -294,7 +332,8 @@ impl<T: Taker> PullSink<T> {
         if !out.is_connected() || self.stopped {
             return;
         }
-        if let Some(question) = self.gate.ask(self.scheduler.held(), self.now) {
+        if let Some(question) = self.gate.ask(self.now) {
+            self.asked = self.table.arrivals();
             self.inbox.answer_subject(question, &mut self.reply);
             out.publish(self.inbox.info_subject(), &self.reply, b"");
         }
