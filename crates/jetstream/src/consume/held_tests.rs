@@ -398,3 +398,57 @@ fn what_holds_a_watermark_up_is_known_and_how_many_wait_behind_it() {
     bed.settle(receipts[1], Settle::Ack);
     assert_eq!(bed.table.blocked(), None);
 }
+
+#[test]
+fn what_the_server_has_forgotten_comes_again() {
+    for settlement in [Settlement::Each, Settlement::Watermark] {
+        let mut bed = Bed::new(settlement, 10);
+        let receipts: Vec<_> = (1..=5).map(|sequence| bed.take(sequence, 1)).collect();
+        let aside = bed.take(4_000, 2);
+        bed.settle(receipts[0], Settle::Ack);
+        bed.settle(receipts[4], Settle::Ack);
+        bed.written();
+        let asked = bed.table.arrivals();
+        let since = [bed.take(4_001, 1), bed.take(3_999, 2)];
+        bed.table.forget(3, asked);
+        let open_or_held_up = if settlement == Settlement::Each { 2 } else { 3 };
+        assert_eq!(bed.table.take_orphaned().messages, open_or_held_up, "{settlement:?}");
+        bed.table.forget(3, asked);
+        assert_eq!(bed.table.take_orphaned().messages, 0, "{settlement:?}: only once");
+        assert_eq!([3, 4_000].map(|up_to| bed.table.unacknowledged(up_to)), [2, 3]);
+        for receipt in [receipts[3], aside] {
+            assert!(!bed.table.is_open(receipt));
+            assert_eq!(bed.settle(receipt, Settle::Ack), 0, "{settlement:?}: nobody waits for it");
+        }
+        assert_eq!(bed.written(), [], "{settlement:?}");
+        // What is known still is recognised, and what is not is new.
+        assert_eq!(bed.insert(3, 2), Arrival::Held, "{settlement:?}");
+        let again = [4, 5, 4_000].map(|sequence| bed.take(sequence, 1));
+        assert_eq!(bed.insert(4_001, 1), Arrival::Held, "{settlement:?}: came since");
+        for receipt in [receipts[1], receipts[2]].into_iter().chain(again).chain(since) {
+            assert!(bed.table.is_open(receipt), "{settlement:?} {receipt:?}");
+            bed.settle(receipt, Settle::Ack);
+        }
+        assert_eq!(bed.table.len(), 0, "{settlement:?}");
+        let acknowledged: Vec<_> =
+            bed.written().into_iter().map(|(sequence, ..)| sequence).collect();
+        match settlement {
+            Settlement::Each => assert_eq!(acknowledged, [2, 3, 4, 5, 4_000, 4_001, 3_999]),
+            _ => assert_eq!(acknowledged, [2, 3, 4, 5, 4_001], "3 999 held it up until the end"),
+        }
+    }
+}
+
+#[test]
+fn a_mark_that_the_server_has_forgotten_is_not_told_again() {
+    let mut bed = Bed::new(Settlement::Watermark, 10);
+    let receipts: Vec<_> = (1..=5).map(|sequence| bed.take(sequence, 1)).collect();
+    receipts.into_iter().for_each(|receipt| _ = bed.settle(receipt, Settle::Ack));
+    for (delivered, told) in [(5, vec![ack(5)]), (4, vec![])] {
+        bed.written();
+        bed.table.forget(delivered, bed.table.arrivals());
+        bed.table.repeat_mark(&mut writer(&mut bed.written));
+        assert_eq!(bed.written(), told, "delivered up to {delivered}");
+    }
+    assert_eq!(bed.insert(5, 1), Arrival::Done, "it is done all the same");
+}
