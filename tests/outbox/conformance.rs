@@ -38,6 +38,8 @@ behaviours! {
         what_was_stored_is_kept_as_history_and_pruned_by_age,
         a_clock_that_is_an_hour_off_changes_nothing,
         a_permission_that_is_revoked_is_told_and_nothing_is_lost_when_it_is_given_back,
+        a_stream_that_is_silent_at_a_takeover_holds_up_no_other,
+        a_stream_that_falls_silent_holds_up_no_other,
         a_purged_stream_takes_the_next_events_of_its_keys,
         a_key_that_is_held_up_leaves_room_for_all_others;
     relay:

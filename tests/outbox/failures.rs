@@ -290,33 +290,45 @@ pub(crate) fn a_clock_that_is_an_hour_off_changes_nothing(on: On) {
     relay.stop(PATIENCE).unwrap();
 }
 
+/// A service whose user may publish all, until [`deny`] says otherwise.
+fn with_permissions(on: On) -> Service {
+    let config = permissions("nothing");
+    let server = jetlane_testkit::Server::builder().config(&config).start().unwrap();
+    let service = on.with_server(server, |url| {
+        let options = jetlane::ConnectOptions::new().user_password("u", "p");
+        EventBus::connect_with(url, options).unwrap()
+    });
+    service.bus.topic("order.>").stream("ORDERS").ensure(Strategy::CreateOnly).unwrap();
+    service
+}
+
+/// From now on its user may publish to all subjects but this.
+fn deny(service: &Service, subject: &str) {
+    service.server.reload(&permissions(subject)).unwrap();
+}
+
+fn permissions(denied: &str) -> String {
+    format!(
+        "authorization {{ users: [\n{{ user: u, password: p, \
+         permissions: {{ publish: {{ deny: [\"{denied}\"] }} }} }}\n] }}"
+    )
+}
+
 pub(crate) fn a_permission_that_is_revoked_is_told_and_nothing_is_lost_when_it_is_given_back(
     on: On,
 ) {
-    let config = |permissions: &str| {
-        format!(
-            "authorization {{ users: [\n{{ user: u, password: p, permissions: {{ {permissions} }} }}\n] }}"
-        )
-    };
-    let service = on.with_server(
-        jetlane_testkit::Server::builder().config(&config("publish: \">\"")).start().unwrap(),
-        |url| {
-            let options = jetlane::ConnectOptions::new().user_password("u", "p");
-            EventBus::connect_with(url, options).unwrap()
-        },
-    );
-    service.bus.topic("order.>").ensure(Strategy::CreateOnly).unwrap();
+    let service = with_permissions(on);
     let relay = service.relay().start().unwrap();
     service.add(&["a"]);
     until("nothing waits", || service.waiting() == 0);
-    service.server.reload(&config("publish: { deny: [\"order.changed.b\"] }")).unwrap();
+    deny(&service, "order.changed.b");
     service.add(&["b", "a", "b"]);
     until("a goes on", || service.waiting() == 2);
     until("it says why", || {
         let troubles = relay.status().troubles;
         troubles.iter().any(|trouble| trouble.to_string().contains("not permitted"))
     });
-    service.server.reload(&config("publish: \">\"")).unwrap();
+    deny(&service, "nothing");
     until("nothing waits", || service.waiting() == 0);
     let keys: Vec<_> = service.stored().into_iter().map(|(key, _)| key).collect();
     assert_eq!(keys, ["a", "a", "b", "b"]);
@@ -370,6 +382,72 @@ pub(crate) fn a_key_that_is_held_up_leaves_room_for_all_others(on: On) {
     assert_eq!(ids, added);
     relay.stop(PATIENCE).unwrap();
     service.server.kill();
+}
+
+const MUTE: &str = "$JS.API.STREAM.MSG.GET.MUTE";
+
+/// A service with a second stream, which has an event of each of 200 keys; the next ones of those keys.
+fn with_mute_stream(on: On) -> (Service, Vec<(&'static str, Envelope)>) {
+    let service = with_permissions(on);
+    service.bus.topic("mute.>").stream("MUTE").ensure(Strategy::CreateOnly).unwrap();
+    let events =
+        || (0..200).map(|n| ("mute.changed", event(&format!("mute-{n}")).1)).collect::<Vec<_>>();
+    let relay = service.relay().start().unwrap();
+    service.add_events(&events(), End::Commit);
+    until("nothing waits", || service.waiting() == 0);
+    relay.stop(PATIENCE).unwrap();
+    (service, events())
+}
+
+fn add_300_orders(service: &Service) {
+    let keys: Vec<_> = (0..300).map(|n| format!("order-{n}")).collect();
+    service.add(&keys.iter().map(|key| &**key).collect::<Vec<_>>());
+}
+
+fn mute_has(service: &Service, events: u64) {
+    let info = service.bus.jetstream().stream_info("MUTE").wait().unwrap();
+    assert_eq!(info.state.messages, events);
+}
+
+/// At the start of a relay, which has to know what is last before it publishes.
+pub(crate) fn a_stream_that_is_silent_at_a_takeover_holds_up_no_other(on: On) {
+    let (service, events) = with_mute_stream(on);
+    deny(&service, MUTE);
+    service.add_events(&events, End::Commit);
+    let relay = service.relay().most(100).start().unwrap();
+    add_300_orders(&service);
+    until("all others are stored", || service.waiting() == 200);
+    assert_eq!(relay.status().troubles.len(), 1, "{:?}", relay.status());
+    // And no other relay: it takes its share while the first still waits for an answer.
+    let other = service.relay().most(100).start().unwrap();
+    until("it has its share", || other.status().partitions == 32);
+    add_300_orders(&service);
+    until("all others are stored", || service.waiting() == 200);
+    deny(&service, "nothing");
+    until("nothing waits", || service.waiting() == 0);
+    mute_has(&service, 400);
+    until("all is well", || relay.status().troubles.is_empty());
+    relay.stop(PATIENCE).unwrap();
+    other.stop(PATIENCE).unwrap();
+}
+
+/// Events that may be stored already, and nobody says whether they are: more of them than a relay holds in memory.
+pub(crate) fn a_stream_that_falls_silent_holds_up_no_other(on: On) {
+    let (service, events) = with_mute_stream(on);
+    let relay = service.relay().most(100).start().unwrap();
+    until("it has begun", || relay.status().partitions == 64);
+    service.add(&["a"]);
+    until("nothing waits", || service.waiting() == 0);
+    deny(&service, MUTE);
+    service.add_events(&events, End::Commit);
+    until("it says why", || !relay.status().troubles.is_empty());
+    add_300_orders(&service);
+    until("all others are stored", || service.waiting() == 200);
+    deny(&service, "nothing");
+    until("nothing waits", || service.waiting() == 0);
+    mute_has(&service, 400);
+    until("all is well", || relay.status().troubles.is_empty());
+    relay.stop(PATIENCE).unwrap();
 }
 
 /// Longer than its lease: what it had nobody else has taken, as there is nobody else.

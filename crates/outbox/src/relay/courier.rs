@@ -53,10 +53,6 @@ impl Courier {
         Self { js, expected: Expected::default(), flight, landed: Vec::new() }
     }
 
-    pub(crate) fn jetstream(&self) -> &JetStream {
-        &self.js
-    }
-
     /// How many loads are on their way.
     pub(crate) fn on_their_way(&self) -> usize {
         self.flight.len()

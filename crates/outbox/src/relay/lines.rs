@@ -36,8 +36,8 @@ struct Line {
 }
 
 /// What a row's subject begins with: all of it but the key.
-pub(crate) fn topic(row: &Row) -> &str {
-    row.subject.rsplit_once('.').map_or(&row.subject, |(topic, _)| topic)
+pub(crate) fn topic(subject: &str) -> &str {
+    subject.rsplit_once('.').map_or(subject, |(topic, _)| topic)
 }
 
 /// What goes out together: a row, or all rows of a unit in order. Never empty.
@@ -51,6 +51,11 @@ pub(crate) struct Load {
 }
 
 impl Load {
+    /// The topics of its rows.
+    pub(crate) fn topics(&self) -> impl Iterator<Item = &str> {
+        self.rows.iter().map(|row| topic(&row.subject))
+    }
+
     /// Its keys, each once.
     pub(crate) fn keys(&self) -> Vec<&str> {
         let mut keys: Vec<_> = self.rows.iter().map(|row| &*row.key).collect();
@@ -80,7 +85,7 @@ impl Lines {
     pub(crate) fn len_but_for(&self, topics: &BTreeSet<&str>) -> usize {
         match topics.is_empty() {
             true => self.len(),
-            false => self.rows.values().filter(|row| !topics.contains(topic(row))).count(),
+            false => self.rows.values().filter(|row| !topics.contains(topic(&row.subject))).count(),
         }
     }
 

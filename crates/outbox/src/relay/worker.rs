@@ -1,9 +1,11 @@
 //! The thread of a relay.
 
 mod outcomes;
+mod recovering;
 mod resting;
+mod silent;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use jetlane::client::Backoff;
@@ -12,17 +14,19 @@ use jetlane::jetstream::JetStream;
 use super::Settings;
 use super::courier::{Courier, Unsent};
 use super::leases::Watch;
-use super::lines::{Lines, Load, topic};
+use super::lines::{Lines, Load};
 use super::lookup::Lookup;
 use super::meters::Meters;
-use super::recovery::{Halted, Recovery};
+use super::recovery::Page;
 use super::status::{Busy, Kind, Shared, Trouble};
 use crate::DatabaseError;
 use crate::database::Database;
 use crate::store::{Owned, PassedOver, Store, Wanted};
 use crate::table::Table;
 
+use recovering::Recovering;
 use resting::Resting;
+use silent::Silent;
 
 /// Rows that come one by one are gathered for so long.
 const GATHER: Duration = Duration::from_millis(2);
@@ -36,9 +40,15 @@ pub(crate) struct Worker<'a> {
     shared: &'a Shared,
     store: Option<Box<dyn Store>>,
     courier: Courier,
-    lookup: Lookup,
+    /// Loads that may be stored, of which that is being looked up.
+    doubts: Lookup<Load>,
+    silent: Silent,
     watch: Watch,
-    recovery: Option<Recovery>,
+    /// Of partitions that were taken, by the number of when.
+    recoveries: BTreeMap<u64, Recovering>,
+    taken: u64,
+    /// Rows that are being looked up for a recovery.
+    pages: Lookup<(u64, Page)>,
     /// To be given back once nothing of them is on its way.
     leaving: Vec<Owned>,
     lines: Lines,
@@ -56,7 +66,6 @@ pub(crate) struct Worker<'a> {
     /// Until then nobody can have taken over what is ours.
     valid_until: Instant,
     next_look: Instant,
-    next_page: Instant,
     /// The connection takes nothing until then.
     blocked_until: Instant,
     is_closed: bool,
@@ -76,6 +85,11 @@ impl<'a> Worker<'a> {
         let now = Instant::now();
         Self {
             watch: Watch::new(name.clone(), settings.lease_time),
+            doubts: Lookup::new(js.clone(), shared.bell.clone()),
+            silent: Silent::default(),
+            recoveries: BTreeMap::new(),
+            taken: 0,
+            pages: Lookup::new(js.clone(), shared.bell.clone()),
             courier: Courier::new(js, shared.bell.clone()),
             name,
             database,
@@ -84,8 +98,6 @@ impl<'a> Worker<'a> {
             meters,
             shared,
             store: None,
-            lookup: Lookup::default(),
-            recovery: None,
             leaving: Vec::new(),
             lines: Lines::new(settings.most),
             stored: Vec::new(),
@@ -97,7 +109,6 @@ impl<'a> Worker<'a> {
             next_beat: now,
             valid_until: now,
             next_look: now,
-            next_page: now,
             blocked_until: now,
             is_closed: false,
             busy: Busy::default(),
@@ -153,10 +164,10 @@ impl<'a> Worker<'a> {
         let may_read = !is_ending && has_store && Instant::now() < self.valid_until;
         [
             Some(self.next_beat),
-            self.doubtful.next(),
+            self.doubtful.next().filter(|_| self.may_look_up()),
             self.resting.next().filter(|_| !is_ending).map(|at| at.max(self.blocked_until)),
             (may_read && self.room().is_some()).then_some(self.next_look),
-            (may_read && self.recovery.is_some()).then_some(self.next_page),
+            self.next_recovery().filter(|_| may_read),
             (!has_store).then_some(self.next_connect),
             self.meters.next_count().filter(|_| has_store),
         ]
@@ -232,12 +243,12 @@ impl<'a> Worker<'a> {
             self.ask(|store| store.forget(&plan.gone));
         }
         let is_ending = self.is_closed || self.shared.is_stopping();
-        if plan.take.is_empty() || self.recovery.is_some() || is_ending {
+        if plan.take.is_empty() || is_ending {
             return;
         }
         if let Some(taken) = self.ask(|store| store.take(&name, &plan.take)) {
             self.watch.took(&taken);
-            self.recovery = (!taken.is_empty()).then(|| Recovery::of(taken));
+            self.begin_recovery(taken);
         }
     }
 
@@ -252,9 +263,7 @@ impl<'a> Worker<'a> {
         for resting in [&mut self.doubtful, &mut self.resting] {
             resting.loads.retain(|_, load| !is_lost(load));
         }
-        if let Some(recovery) = &mut self.recovery {
-            recovery.lost(partitions);
-        }
+        self.recoveries.values_mut().for_each(|recovering| recovering.recovery.lost(partitions));
     }
 
     /// Gives partitions that others want back as soon as nothing of them is on its way.
@@ -296,45 +305,6 @@ impl<'a> Worker<'a> {
         self.watch.dropped(&partitions);
     }
 
-    /// Looks up a page of what waits in partitions that were taken.
-    fn recover(&mut self) {
-        let (now, patience) = (Instant::now(), self.patience());
-        if self.recovery.is_none() || self.connected().is_none() {
-            return;
-        }
-        let (Some(recovery), Some(store)) = (&mut self.recovery, &mut self.store) else { return };
-        if now < self.next_page {
-            return;
-        }
-        let (js, keep) = (self.courier.jetstream().clone(), self.settings.keep);
-        let (lookup, expected) = (&mut self.lookup, &mut self.courier.expected);
-        let found = recovery.next(&mut **store, &js, lookup, expected, patience);
-        let found = found.and_then(|sent| {
-            store.sent(&sent, keep).map_err(Halted::Database)?;
-            Ok(sent.len() as u64)
-        });
-        match found {
-            Ok(found) => {
-                self.shared.change(|status| {
-                    status.found += found;
-                    status.published += found;
-                });
-                if recovery.is_done() {
-                    self.recovery = None;
-                    self.next_look = now;
-                }
-            }
-            Err(Halted::Database(error)) => {
-                self.store = None;
-                self.database_failed(&error);
-            }
-            Err(Halted::Stream(error)) => {
-                self.reason = error.to_string();
-                self.next_page = now + pause(1);
-            }
-        }
-    }
-
     // Rows.
 
     /// How many rows can be read, if it is worth it: few large reads cost less than many small ones.
@@ -343,15 +313,22 @@ impl<'a> Worker<'a> {
         let most = self.settings.most;
         let room = most.saturating_sub(u32::try_from(held).unwrap_or(u32::MAX));
         // What is held and can not go waits for something in the table: the rest of a unit.
-        let is_idle = self.is_done() && self.resting.len() + self.doubtful.len() == 0;
+        let is_idle = self.is_done() && self.unsettled() == 0;
         let room = if is_idle { room.max(most / 2) } else { room };
         (room >= most / 2).then_some(room.max(1))
     }
 
-    /// The topics whose stream takes no events now. They take no room from others, and nothing more of them is read.
+    /// Loads that are neither stored nor on their way.
+    fn unsettled(&self) -> usize {
+        self.resting.len() + self.doubtful.len() + self.doubts.len()
+    }
+
+    /// The topics whose stream takes no events now, or does not answer. They take no room from others, and nothing more of them is read.
     fn held_topics(&self) -> BTreeSet<&str> {
         let waiting = self.resting.loads.values().filter(|load| load.attempts > 0);
-        waiting.flat_map(|load| &load.rows).map(|row| topic(row)).collect()
+        let recoveries = self.recoveries.values();
+        let recovering = recoveries.flat_map(|recovering| recovering.recovery.topics());
+        waiting.flat_map(Load::topics).chain(recovering).chain(self.silent.topics()).collect()
     }
 
     /// Reads rows that were added.
@@ -361,8 +338,9 @@ impl<'a> Worker<'a> {
             return;
         }
         let Some(most) = self.room() else { return };
-        let recovering = self.recovery.as_ref().map_or(&[][..], Recovery::owned);
-        let is_ready = |owned: &Owned| !recovering.contains(owned) && !self.leaving.contains(owned);
+        let recoveries = self.recoveries.values();
+        let closed: Vec<_> = recoveries.flat_map(|of| of.recovery.closed()).collect();
+        let is_ready = |owned: &Owned| !closed.contains(&owned) && !self.leaving.contains(owned);
         let partitions: Vec<_> =
             self.watch.owned().filter(is_ready).map(|owned| owned.partition).collect();
         if partitions.is_empty() {
@@ -439,8 +417,8 @@ impl<'a> Worker<'a> {
     }
 
     fn tell(&mut self) {
-        let waiting = self.doubtful.len() + self.resting.len();
-        let is_halted = waiting > 0 || self.recovery.is_some() && !self.reason.is_empty();
+        let waiting = self.unsettled();
+        let is_halted = waiting > 0 || self.silent.topics().next().is_some();
         let reason = self.reason.clone();
         let trouble = is_halted.then_some(Trouble::Stream { waiting, reason });
         self.shared.trouble(Kind::Stream, trouble);

@@ -1,16 +1,17 @@
 //! What became of loads that were sent, and what is done about it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use jetlane::jetstream::ApiError;
+
 use super::{Worker, pause};
 use crate::relay::courier::Fate;
-use crate::relay::lines::Load;
+use crate::relay::lines::{Load, topic};
 use crate::relay::lookup::Last;
 use crate::store::{Owned, Row, Sent, Stop};
 
-/// How long streams have at most to say what is last on a subject.
-const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 /// How many loads are looked up at once.
 const MOST_LOOKUPS: usize = 256;
 
@@ -105,24 +106,25 @@ impl Worker<'_> {
         }
     }
 
+    /// Whether more loads can be looked up.
+    pub(super) fn may_look_up(&self) -> bool {
+        self.doubts.len() < MOST_LOOKUPS
+    }
+
     /// Finds out what became of loads that may be stored, and sends those again that are not.
     pub(super) fn resolve(&mut self) {
         let now = Instant::now();
-        let mut loads = Vec::new();
-        while loads.len() < MOST_LOOKUPS
-            && let Some(load) = self.doubtful.due(now)
-        {
-            if self.is_current(&load) {
-                loads.push(load);
-            }
-        }
-        if loads.is_empty() {
-            return;
-        }
         let mut again = Vec::new();
-        for (load, last) in self.look_up(loads) {
+        for (load, answers) in self.doubts.land() {
+            for (row, answer) in load.rows.iter().zip(&answers) {
+                self.heard(&row.subject, answer.as_ref().err(), now);
+            }
+            if !self.is_current(&load) {
+                continue;
+            }
+            let last: Result<Vec<_>, _> = answers.into_iter().collect();
             match last {
-                Err(why) => self.conclude(load, Fate::Doubtful { why }, now),
+                Err(error) => self.conclude(load, Fate::Doubtful { why: error.to_string() }, now),
                 Ok(last) => match first_of(&load, &last) {
                     Some(first) => {
                         let count = load.rows.len() as u64;
@@ -135,25 +137,38 @@ impl Worker<'_> {
             }
         }
         self.send_again(again, now);
+        self.look_up(now);
     }
 
-    /// What is last on the subject of each row of each load.
-    fn look_up(&mut self, loads: Vec<Load>) -> Vec<(Load, Result<Vec<Last>, String>)> {
-        let subjects: Vec<_> =
-            loads.iter().flat_map(|load| &load.rows).map(|row| &*row.subject).collect();
-        let js = self.courier.jetstream().clone();
-        let mut answers = self.lookup.last(&js, &subjects, self.patience()).into_iter();
-        let of_load = |load: Load| {
-            let answers: Vec<_> = answers.by_ref().take(load.rows.len()).collect();
-            let last: Result<Vec<_>, _> = answers.into_iter().collect();
-            (load, last.map_err(|error| error.to_string()))
-        };
-        loads.into_iter().map(of_load).collect()
+    /// Asks what is last on the subjects of loads.
+    fn look_up(&mut self, now: Instant) {
+        while self.may_look_up()
+            && let Some(load) = self.doubtful.due(now)
+        {
+            if !self.is_current(&load) {
+                continue;
+            }
+            let topics: BTreeSet<_> = load.topics().collect();
+            let later = topics.into_iter().find_map(|topic| self.silent.wait(topic, now));
+            match later {
+                Some(later) => self.doubtful.add(later, load),
+                None => {
+                    let subjects = load.rows.iter().map(|row| row.subject.clone()).collect();
+                    self.doubts.ask(subjects, load);
+                }
+            }
+        }
     }
 
-    /// Nobody is to think that it is dead because a stream does not answer.
-    pub(super) fn patience(&self) -> Duration {
-        LOOKUP_TIMEOUT.min(self.settings.lease_time / 4)
+    /// A stream has said what is last on a subject, or not.
+    pub(super) fn heard(&mut self, subject: &str, error: Option<&ApiError>, now: Instant) {
+        match error {
+            None => self.silent.answered(topic(subject)),
+            Some(error) => {
+                self.reason = error.to_string();
+                self.silent.note(topic(subject), now);
+            }
+        }
     }
 
     fn note_all(&mut self, load: &Load, last: &[Last]) {

@@ -1,0 +1,90 @@
+//! Partitions that were taken, until it is known what of them is stored.
+
+use std::time::Instant;
+
+use super::{Worker, pause};
+use crate::relay::lookup::Answers;
+use crate::relay::recovery::{PAGE, Page, Progress, Recovery};
+use crate::store::Owned;
+
+/// A recovery, and when it goes on.
+pub(super) struct Recovering {
+    pub(super) recovery: Recovery,
+    next_page: Instant,
+    /// How many passes have left topics aside.
+    passes: u32,
+}
+
+impl Worker<'_> {
+    pub(super) fn begin_recovery(&mut self, taken: Vec<Owned>) {
+        if !taken.is_empty() {
+            let recovery = Recovery::of(taken);
+            let recovering = Recovering { recovery, next_page: Instant::now(), passes: 0 };
+            self.taken += 1;
+            self.recoveries.insert(self.taken, recovering);
+        }
+    }
+
+    /// When there is a page to read.
+    pub(super) fn next_recovery(&self) -> Option<Instant> {
+        let can_go = self.recoveries.values().filter(|of| of.recovery.wants().is_some());
+        can_go.map(|of| of.next_page).min()
+    }
+
+    /// Takes out what was looked up, and looks up the next pages of what waits in partitions that were taken.
+    pub(super) fn recover(&mut self) {
+        for ((number, page), answers) in self.pages.land() {
+            self.page_found(number, &page, answers);
+        }
+        let now = Instant::now();
+        let due = self.recoveries.iter().filter(|(_, of)| of.next_page <= now);
+        let due: Vec<_> = due.map(|(number, _)| *number).collect();
+        for number in due {
+            self.next_page(number);
+        }
+    }
+
+    fn next_page(&mut self, number: u64) {
+        let wants = self.recoveries.get(&number).and_then(|of| of.recovery.wants());
+        let Some((partitions, after)) = wants else { return };
+        let Some(rows) = self.ask(|store| store.waiting(&partitions, after, PAGE)) else { return };
+        let Some(of) = self.recoveries.get_mut(&number) else { return };
+        let page = of.recovery.begin(rows);
+        if page.subjects.is_empty() {
+            self.page_found(number, &page, Vec::new());
+        } else {
+            self.pages.ask(page.subjects.clone(), (number, page));
+        }
+    }
+
+    fn page_found(&mut self, number: u64, page: &Page, answers: Answers) {
+        let now = Instant::now();
+        for (subject, answer) in page.subjects.iter().zip(&answers) {
+            self.heard(subject, answer.as_ref().err(), now);
+        }
+        let Some(of) = self.recoveries.get_mut(&number) else { return };
+        let sent = of.recovery.found(page, answers, &mut self.courier.expected);
+        let keep = self.settings.keep;
+        if !sent.is_empty() && self.ask(|store| store.sent(&sent, keep)).is_none() {
+            // The same page again, when the database is back.
+            return;
+        }
+        self.shared.change(|status| {
+            status.found += sent.len() as u64;
+            status.published += sent.len() as u64;
+        });
+        let Some(of) = self.recoveries.get_mut(&number) else { return };
+        match of.recovery.proceed(page) {
+            Progress::More => {}
+            Progress::Aside => {
+                of.passes = of.passes.saturating_add(1);
+                of.next_page = now + pause(of.passes);
+                self.next_look = now;
+            }
+            Progress::Done => {
+                self.recoveries.remove(&number);
+                self.next_look = now;
+            }
+        }
+    }
+}
