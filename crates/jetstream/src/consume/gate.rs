@@ -105,6 +105,18 @@ impl Gate {
         Some(self.asked)
     }
 
+    /// Something was said to the server that its answer has to take in: it is asked at once.
+    pub(super) fn ask_again(&mut self, now: Instant) {
+        if let Some(closed) = &mut self.closed {
+            closed.ask_at = now;
+        }
+    }
+
+    /// Whether nothing is known yet of what may be missing.
+    pub(super) fn is_unanswered(&self) -> bool {
+        self.closed.as_ref().is_some_and(|closed| closed.missing.is_none())
+    }
+
     /// Whether this question waits for its answer.
     pub(super) fn waits_for(&self, number: u64) -> bool {
         self.closed.is_some() && number == self.asked

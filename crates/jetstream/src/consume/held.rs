@@ -10,6 +10,7 @@ use jetlane_client::proto::jetstream::Delivery;
 use jetlane_client::{Bytes, Message};
 
 use super::{Receipt, Settle, Settlement};
+use crate::SequencePair;
 
 #[derive(Debug)]
 pub(super) struct HeldTable {
@@ -243,7 +244,8 @@ impl HeldTable {
             self.mark = Mark::default();
             self.orphan_from(sequence, entry.timestamp_ns);
         }
-        match self.find(sequence).map(|known| (known.state, known.timestamp_ns)) {
+        let known = self.find(sequence).filter(|known| known.timestamp_ns != ORPHANED);
+        match known.map(|known| (known.state, known.timestamp_ns)) {
             Some((_, timestamp_ns)) if timestamp_ns != entry.timestamp_ns => {
                 self.orphan_from(sequence, entry.timestamp_ns);
             }
@@ -281,16 +283,20 @@ impl HeldTable {
     /// The server has delivered up to `delivered` and no further, as far as it knows: what came before `before` from beyond that
     /// was delivered by one that was killed since, and had not written it down. It comes again, as if for the first time, and
     /// with it what had come between, maybe to others. So it is nobody's any more, and takes its place behind them when it comes.
-    pub(super) fn forget(&mut self, delivered: u64, before: Arrivals) {
+    /// The numbers of its deliveries are given to others now: their acks would be taken for those.
+    pub(super) fn forget(&mut self, delivered: SequencePair, before: Arrivals) {
+        let is_forgotten = |reply: &[u8]| {
+            Delivery::read(reply).is_some_and(|known| {
+                known.stream_sequence > delivered.stream_seq
+                    || known.consumer_sequence > delivered.consumer_seq
+            })
+        };
         let Self { aside, fresh, orphaned, held_up, mark, .. } = self;
-        if mark.sequence > delivered {
-            // Its number among the deliveries is another's by now.
+        if is_forgotten(&mark.reply) {
             mark.reply.clear();
         }
-        let first = fresh.partition_point(|entry| entry.sequence <= delivered);
-        let aside = aside.range_mut(delivered.saturating_add(1)..).map(|(_, entry)| entry);
-        for entry in fresh.range_mut(first..).chain(aside) {
-            if before.is_after(entry.arrival) {
+        for entry in fresh.iter_mut().chain(aside.values_mut()) {
+            if before.is_after(entry.arrival) && is_forgotten(&entry.reply) {
                 entry.orphan(orphaned, held_up);
             }
         }
@@ -408,6 +414,11 @@ impl HeldTable {
         if std::mem::take(&mut self.mark.moved) {
             self.repeat_mark(write);
         }
+    }
+
+    /// Under Watermark: whether there is a mark that the server may know.
+    pub(super) fn has_mark(&self) -> bool {
+        !self.mark.reply.is_empty()
     }
 
     /// Under Watermark: acknowledges once more what the mark stands for, as a lost connection may have lost it.

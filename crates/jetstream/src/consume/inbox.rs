@@ -3,6 +3,7 @@ use jetlane_client::{Inbox, MessageRef};
 use serde::Deserialize;
 
 use super::gate::Answer;
+use crate::ClusterInfo;
 use crate::consumer::SequencePair;
 
 /// Where pulls are sent, and where their statuses come back: `_INBOX.<id>.<pull>`. And where the consumer's state is asked
@@ -14,6 +15,7 @@ pub(super) struct PullInbox {
     next_subject: Vec<u8>,
     /// `$JS.API.CONSUMER.INFO.<stream>.<consumer>`
     info_subject: Vec<u8>,
+    home: Home,
 }
 
 /// What came to the inbox.
@@ -29,10 +31,10 @@ pub(super) enum Mail {
 const QUESTION: u8 = b'I';
 
 impl PullInbox {
-    pub(super) fn new(inbox: Inbox, stream: &str, consumer: &str) -> Self {
+    pub(super) fn new(inbox: Inbox, stream: &str, consumer: &str, home: Home) -> Self {
         let next_subject = format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}").into_bytes();
         let info_subject = format!("$JS.API.CONSUMER.INFO.{stream}.{consumer}").into_bytes();
-        Self { inbox, next_subject, info_subject }
+        Self { inbox, next_subject, info_subject, home }
     }
 
     pub(super) fn filter(&self) -> String {
@@ -68,6 +70,11 @@ impl PullInbox {
         encode::decimal(subject, question);
     }
 
+    /// Reads the answer to a question; if the server knows nothing, what to make of that.
+    pub(super) fn read_answer(&self, message: &MessageRef<'_>) -> Result<Known, Answer> {
+        read_answer(message, self.home)
+    }
+
     /// What a message is if it came to us. Those of the stream have the subject they were published to, never ours.
     pub(super) fn mail(&self, subject: &[u8]) -> Option<Mail> {
         let token = subject.strip_prefix(self.inbox.prefix())?;
@@ -83,23 +90,41 @@ impl PullInbox {
 pub(super) struct Known {
     /// How many messages it has delivered that are not acknowledged.
     pub(super) pending: usize,
-    /// The sequence up to which it has delivered.
-    pub(super) delivered: u64,
+    /// How far it has delivered.
+    pub(super) delivered: SequencePair,
 }
 
-/// Reads the answer to a question; if the server knows nothing, what to make of that.
-pub(super) fn read_answer(message: &MessageRef<'_>) -> Result<Known, Answer> {
+/// Where a consumer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Home {
+    OneServer,
+    /// Every answer names the leader of the consumer. One that starts and does not know the consumer yet answers, too, but with nothing in it.
+    Cluster,
+}
+
+fn read_answer(message: &MessageRef<'_>, home: Home) -> Result<Known, Answer> {
     // No responders: JetStream is not there, or not yet.
     if message.headers().is_some_and(|headers| headers.status().is_some()) {
         return Err(Answer::Unavailable);
     }
     match serde_json::from_slice(message.payload()) {
-        Ok(State { error: Some(Refusal { code: 503 }), .. }) | Err(_) => Err(Answer::Unavailable),
+        // A server that starts may not know the consumer yet, and of one that is down others say that it is offline. If it is gone, the
+        // pulls are told so.
+        Ok(State { error: Some(Refusal { code: 404 | 500.. }), .. }) | Err(_) => {
+            Err(Answer::Unavailable)
+        }
         Ok(State { error: Some(_), .. }) => Err(Answer::Refused),
-        Ok(State { num_ack_pending, delivered, .. }) => Ok(Known {
-            pending: usize::try_from(num_ack_pending).unwrap_or(usize::MAX),
-            delivered: delivered.stream_seq,
-        }),
+        Ok(State { cluster, .. })
+            if home == Home::Cluster
+                && cluster.as_ref().is_none_or(|known| known.leader.is_empty()) =>
+        {
+            Err(Answer::Unavailable)
+        }
+        Ok(State { delivered: None, .. }) => Err(Answer::Unavailable),
+        Ok(State { num_ack_pending, delivered: Some(delivered), .. }) => {
+            let pending = usize::try_from(num_ack_pending).unwrap_or(usize::MAX);
+            Ok(Known { pending, delivered })
+        }
     }
 }
 
@@ -108,8 +133,8 @@ pub(super) fn read_answer(message: &MessageRef<'_>) -> Result<Known, Answer> {
 struct State {
     #[serde(default)]
     num_ack_pending: u64,
-    #[serde(default)]
-    delivered: SequencePair,
+    delivered: Option<SequencePair>,
+    cluster: Option<ClusterInfo>,
     error: Option<Refusal>,
 }
 
@@ -125,7 +150,7 @@ mod tests {
 
     #[test]
     fn statuses_and_answers_are_told_apart() {
-        let inbox = PullInbox::new(Inbox::new(), "S", "C");
+        let inbox = PullInbox::new(Inbox::new(), "S", "C", Home::OneServer);
         let mut subject = Vec::new();
         inbox.status_subject(17, &mut subject);
         assert_eq!(inbox.mail(&subject), Some(Mail::Status(17)));
@@ -140,17 +165,26 @@ mod tests {
 
     #[test]
     fn answers() {
-        for (headers, body, expected) in [
-            (
-                "",
-                r#"{"name":"C","delivered":{"consumer_seq":99,"stream_seq":77},"num_ack_pending":12}"#,
-                Ok(Known { pending: 12, delivered: 77 }),
-            ),
-            ("", r#"{"name":"C"}"#, Ok(Known { pending: 0, delivered: 0 })),
-            ("", r#"{"error":{"code":404,"err_code":10014}}"#, Err(Answer::Refused)),
-            ("", r#"{"error":{"code":503,"err_code":10008}}"#, Err(Answer::Unavailable)),
-            ("", "what?", Err(Answer::Unavailable)),
-            ("NATS/1.0 503\r\n\r\n", "", Err(Answer::Unavailable)),
+        let delivered = SequencePair { consumer_seq: 99, stream_seq: 77 };
+        let known = |pending| Ok(Known { pending, delivered });
+        let of = |more: &str| {
+            format!(r#"{{"name":"C","delivered":{{"consumer_seq":99,"stream_seq":77}}{more}}}"#)
+        };
+        let error = |code| format!(r#"{{"error":{{"code":{code},"err_code":10014}}}}"#);
+        let [unavailable, refused] = [Answer::Unavailable, Answer::Refused].map(Err);
+        // (headers, body, of one server, of a cluster)
+        for (headers, body, alone, clustered) in [
+            ("", of(r#","num_ack_pending":12"#), known(12), unavailable),
+            ("", of(""), known(0), unavailable),
+            ("", of(r#","cluster":{"name":"N","leader":"n1"}"#), known(0), known(0)),
+            ("", of(r#","cluster":{"name":"N"}"#), known(0), unavailable),
+            ("", r#"{"name":"C","num_ack_pending":0}"#.into(), unavailable, unavailable),
+            ("", error(403), refused, refused),
+            ("", error(404), unavailable, unavailable),
+            ("", error(500), unavailable, unavailable),
+            ("", error(503), unavailable, unavailable),
+            ("", "what?".into(), unavailable, unavailable),
+            ("NATS/1.0 503\r\n\r\n", String::new(), unavailable, unavailable),
         ] {
             let (head, whole) = (headers.len(), headers.len() + body.len());
             let frame = match head {
@@ -158,7 +192,9 @@ mod tests {
                 _ => format!("HMSG i 1 {head} {whole}\r\n{headers}{body}\r\n"),
             };
             let message = MessageRef::read(frame.as_bytes()).unwrap();
-            assert_eq!(read_answer(&message), expected, "{headers:?} {body}");
+            for (home, expected) in [(Home::OneServer, alone), (Home::Cluster, clustered)] {
+                assert_eq!(read_answer(&message, home), expected, "{home:?} {headers:?} {body}");
+            }
         }
     }
 }

@@ -24,7 +24,7 @@ pub use settle::{Receipt, Settle, Settled, Settler};
 use crate::{AckPolicy, ConsumerInfo};
 use gate::Guard;
 use held::HeldTable;
-use inbox::PullInbox;
+use inbox::{Home, PullInbox};
 use inline::InlineTaker;
 use messages::QueueTaker;
 use settle::SettleQueue;
@@ -248,7 +248,8 @@ impl Consume {
             (Settlement::Each, Order::OfStream) => Guard::Order,
             _ => Guard::Nothing,
         };
-        let inbox = PullInbox::new(client.inbox(), &consumer.stream_name, &consumer.name);
+        let home = consumer.cluster.as_ref().map_or(Home::OneServer, |_| Home::Cluster);
+        let inbox = PullInbox::new(client.inbox(), &consumer.stream_name, &consumer.name, home);
         let filter = inbox.filter();
         let table = HeldTable::new(settlement, pull.messages);
         let sink = PullSink::new(inbox, pull, table, guard, Arc::clone(&queue), taker);

@@ -11,9 +11,10 @@ use jetlane_client::{Arena, CloseReason, MessageRef, Out, Sink, Unsent};
 
 use super::gate::{Answer, Gate, Guard};
 use super::held::{Arrival, Arrivals, HeldTable, Released};
-use super::inbox::{Known, Mail, PullInbox, read_answer};
+use super::inbox::{Known, Mail, PullInbox};
 use super::settle::SettleQueue;
 use super::{Held, Settle, Settled, Taker};
+use crate::SequencePair;
 
 pub(super) struct PullSink<T> {
     inbox: PullInbox,
@@ -23,8 +24,14 @@ pub(super) struct PullSink<T> {
     guard: Guard,
     /// What came while the gate was closed, to be handed on in the order of the stream.
     held_back: Vec<Held>,
-    /// The place of the last delivery among those of the consumer, on this connection.
+    /// The place of the last delivery among those of the consumer, if none can have been lost since.
     consumer_sequence: Option<u64>,
+    /// The highest of them, as far as the server knows.
+    highest: u64,
+    /// The acknowledgement of the mark may have been lost with a connection.
+    mark_is_doubtful: bool,
+    /// It is to be told again.
+    repeats_mark: bool,
     /// What had come when the server was asked last.
     asked: Arrivals,
     queue: Arc<SettleQueue>,
@@ -65,6 +72,9 @@ impl<T: Taker> PullSink<T> {
             guard,
             held_back: Vec::new(),
             consumer_sequence: None,
+            highest: 0,
+            mark_is_doubtful: false,
+            repeats_mark: false,
             asked: Arrivals::default(),
             queue,
             taker,
@@ -99,10 +109,16 @@ impl<T: Taker> PullSink<T> {
         if !self.gate.waits_for(number) {
             return;
         }
-        let answer = match read_answer(message) {
+        let answer = match self.inbox.read_answer(message) {
             Ok(Known { pending, delivered }) => {
                 self.forget(delivered, self.asked);
-                Answer::Missing(pending.saturating_sub(self.table.unacknowledged(delivered)))
+                if mem::take(&mut self.mark_is_doubtful) && self.table.has_mark() {
+                    // Only now is it known that the server knows the delivery that it stands for.
+                    self.repeats_mark = true;
+                    return self.gate.ask_again(self.now);
+                }
+                let known = self.table.unacknowledged(delivered.stream_seq);
+                Answer::Missing(pending.saturating_sub(known))
             }
             Err(answer) => answer,
         };
@@ -110,18 +126,21 @@ impl<T: Taker> PullSink<T> {
     }
 
     /// What came before `before` and from beyond `delivered` the server will deliver again: it does not know that it did.
-    fn forget(&mut self, delivered: u64, before: Arrivals) {
+    fn forget(&mut self, delivered: SequencePair, before: Arrivals) {
+        self.highest = self.highest.min(delivered.consumer_seq);
         self.table.forget(delivered, before);
-        let table = &mut self.table;
-        self.held_back.retain(|held| table.is_open(held.receipt));
         self.release_orphaned();
     }
 
     fn release_orphaned(&mut self) {
         let Released { messages, bytes } = self.table.take_orphaned();
-        if messages > 0 {
-            self.scheduler.on_settled(messages, bytes);
+        if messages == 0 {
+            return;
         }
+        self.scheduler.on_settled(messages, bytes);
+        let (table, held_back) = (&mut self.table, self.held_back.len());
+        self.held_back.retain(|held| table.is_open(held.receipt));
+        self.scheduler.on_dropped(held_back - self.held_back.len(), self.now);
     }
 
     fn status(&mut self, pull: u64, status: PullStatus) {
@@ -168,10 +187,14 @@ impl<T: Taker> PullSink<T> {
         self.heard = true;
         // Between servers, deliveries get lost without a word to us: a leader of the consumer that stops, and is followed at once.
         if self.guard != Guard::Nothing {
-            let last = self.consumer_sequence.replace(delivery.consumer_sequence);
-            if last.is_some_and(|last| delivery.consumer_sequence != last.saturating_add(1)) {
-                self.out_of_step(&delivery, last);
+            let place = delivery.consumer_sequence;
+            let last = self.consumer_sequence.replace(place);
+            if place <= self.highest {
+                self.fall_back(&delivery);
+            } else if last.is_some_and(|last| place > last.saturating_add(1)) {
+                self.close_gate();
             }
+            self.highest = place;
         }
         if self.may_settle_at_once(&delivery)
             && let Some(settle) = self.taker.at_once(message, &delivery)
@@ -181,14 +204,19 @@ impl<T: Taker> PullSink<T> {
         self.hold(delivery, message, out);
     }
 
-    /// The number of a delivery does not follow on that of the last.
+    /// The number of a delivery was that of another one before: the server that had the consumer was killed, and has forgotten what it delivered
+    /// from here on.
     #[cold]
-    fn out_of_step(&mut self, delivery: &Delivery, last: Option<u64>) {
+    fn fall_back(&mut self, delivery: &Delivery) {
+        // While a server says what is missing, it also says how far it has delivered; and this may be one of before that comes late.
+        let is_known = self.gate.is_open() || self.gate.is_unanswered();
         self.close_gate();
-        let is_behind = last.is_some_and(|last| delivery.consumer_sequence <= last);
-        if is_behind && delivery.delivered == 1 {
-            // The server that had the consumer was killed, and has forgotten what it delivered from here on.
-            self.forget(delivery.stream_sequence.saturating_sub(1), self.table.arrivals());
+        if is_known && delivery.delivered == 1 {
+            let delivered = SequencePair {
+                consumer_seq: delivery.consumer_sequence.saturating_sub(1),
+                stream_seq: delivery.stream_sequence.saturating_sub(1),
+            };
+            self.forget(delivered, self.table.arrivals());
         }
     }
 
@@ -322,6 +350,9 @@ impl<T: Taker> PullSink<T> {
         if self.guard == Guard::Watermark {
             self.queue.note_blocked(self.table.blocked());
         }
+        if mem::take(&mut self.repeats_mark) {
+            self.table.repeat_mark(&mut write);
+        }
         // What has passed did so while nothing was missing, whatever has come out since; unacknowledged, it would count as missing.
         self.table.tell_mark(&mut write);
         self.scheduler.on_settled(released.messages, released.bytes);
@@ -393,7 +424,7 @@ impl<T: Taker> Sink for PullSink<T> {
             return out.unsubscribe();
         }
         self.scheduler.on_reconnected(self.now);
-        self.table.repeat_mark(&mut |subject, body| out.publish(subject, b"", body));
+        self.mark_is_doubtful = true;
         self.proceed(out);
     }
 

@@ -272,6 +272,12 @@ impl PullScheduler {
         self.rate.count(messages, self.open, busy, &self.config, now);
     }
 
+    /// `messages` that are held will never be handled: the server has forgotten them, and delivers them again.
+    pub fn on_dropped(&mut self, messages: usize, now: Instant) {
+        self.open = self.open.saturating_sub(messages);
+        self.rate.count(0, self.open, self.open > 0, &self.config, now);
+    }
+
     /// Messages may be on the server that were delivered to us and lost on the way. Until told otherwise no more than
     /// `most` are outstanding, whatever is free: the server lets no more be held than the consumer's `max_ack_pending`.
     /// `None` ends it.
