@@ -7,8 +7,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use jetlane_client::Client;
-use jetlane_jetstream::{AckPolicy, Consume, ConsumeError, ConsumerConfig, JetStream, Messages};
-use jetlane_testkit::{Direction::ToClient, End, Proxy};
+use jetlane_jetstream::{
+    AckPolicy, Consume, ConsumeError, ConsumerConfig, JetStream, JsMessage, Messages,
+};
+use jetlane_testkit::Direction::{ToClient, ToServer};
+use jetlane_testkit::{End, Proxy};
 use jetlane_tests::stream::{
     all_acknowledged, handle_in_order, impatient_consumer, jetstream, publish_more, swallowed,
     with_stream,
@@ -141,6 +144,27 @@ fn a_successor_handles_first_what_its_predecessor_died_of() {
         all_acknowledged(&js, 20);
         drop(held);
     }
+}
+
+#[test]
+fn a_watermark_that_a_connection_has_lost_is_told_again() {
+    let (server, js) = with_stream();
+    let proxy = Proxy::start(server.port()).unwrap();
+    // Longer than this test waits for anything.
+    let config = ConsumerConfig::durable("C").ack(AckPolicy::All).ack_wait(2 * DEADLINE);
+    let consumer = js.create_consumer("S", &config).wait().unwrap();
+    let through = JetStream::new(Client::connect(&proxy.url()).unwrap()).unwrap();
+    let mut messages = through.consume(&consumer).queued().unwrap();
+    publish_more(&js, 10);
+    let held: Vec<_> = (0..10).map(|_| messages.next_timeout(DEADLINE).unwrap()).collect();
+    proxy.deafen(ToServer);
+    held.into_iter().for_each(JsMessage::ack);
+    eventually("the ack is lost", || {
+        (proxy.lost_lines(ToServer, "PUB $JS.ACK.S.C.") > 0).then_some(())
+    });
+    proxy.cut(End::Fin);
+    proxy.hear(ToServer);
+    all_acknowledged(&js, 10);
 }
 
 #[test]
