@@ -5,6 +5,8 @@ mod driver;
 mod pool;
 #[cfg(feature = "postgres")]
 mod postgres;
+#[cfg(test)]
+mod seen_tests;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 

@@ -17,10 +17,17 @@ pub struct Postgres {
 
 type Connect = dyn Fn() -> Result<Client, Error> + Send + Sync;
 
-/// A connection with the statement that records an event, once that was needed.
+/// A connection with the statement that recorded an event last.
 pub struct PostgresConnection {
     client: Client,
-    record: Option<Statement>,
+    record: Option<Record>,
+}
+
+/// A statement that records an event. Clones of an inbox share connections, and may differ in what it is made for.
+struct Record {
+    seen: Seen,
+    table: Table,
+    statement: Statement,
 }
 
 impl Inbox<Postgres> {
@@ -83,12 +90,16 @@ fn run(
     claims: &[Claim<'_>],
     handle: &mut Handle<'_, Postgres>,
 ) -> Result<Ended, Error> {
+    let Some(Claim { seen, .. }) = claims.first() else { return Ok(Ended::Repeated) };
     let PostgresConnection { client, record } = connection;
-    let record = match (record, claims) {
-        (_, []) => return Ok(Ended::Repeated),
-        (Some(record), _) => &*record,
-        (record, [claim, ..]) => record.insert(client.prepare(&record_sql(table, claim.seen))?),
+    let record = match record.take() {
+        Some(known) if (known.seen, &known.table) == (*seen, table) => record.insert(known),
+        _ => {
+            let statement = client.prepare(&record_sql(table, *seen))?;
+            record.insert(Record { seen: *seen, table: table.clone(), statement })
+        }
     };
+    let record = &record.statement;
     let mut transaction = client.transaction()?;
     let mut new = Vec::with_capacity(claims.len());
     for (at, claim) in claims.iter().enumerate() {
@@ -129,7 +140,7 @@ fn record_sql(table: &Table, seen: Seen) -> String {
         Seen::ByKey => format!(
             "INSERT INTO {} AS mark (subscription, key, sequence, stored_at, event_id) \
              VALUES ($1, $2, $3, $4, $5) ON CONFLICT (subscription, key) DO UPDATE SET \
-             sequence = excluded.sequence, stored_at = excluded.stored_at, \
+             sequence = excluded.sequence, stored_at = greatest(mark.stored_at, excluded.stored_at), \
              event_id = excluded.event_id \
              WHERE mark.event_id <> excluded.event_id AND \
              (mark.sequence < excluded.sequence OR mark.stored_at < excluded.stored_at)",

@@ -114,7 +114,7 @@ fn record(
             let sql = format!(
                 "INSERT INTO {marks} AS mark (subscription, key, sequence, stored_at, event_id) \
                  VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (subscription, key) DO UPDATE SET \
-                 sequence = excluded.sequence, stored_at = excluded.stored_at, \
+                 sequence = excluded.sequence, stored_at = max(mark.stored_at, excluded.stored_at), \
                  event_id = excluded.event_id \
                  WHERE mark.event_id <> excluded.event_id AND \
                  (mark.sequence < excluded.sequence OR mark.stored_at < excluded.stored_at)"

@@ -98,12 +98,9 @@ impl Lines {
 
     /// Keys whose rows are not to be read now, as enough of them are held. Those that have become short enough are not among them any more.
     pub(crate) fn passed_over(&mut self) -> Vec<String> {
-        let (rows, mut keys) = (&self.rows, Vec::new());
+        let mut keys = Vec::new();
         for (key, line) in &mut self.lines {
-            // A unit whose rest was left in the table would wait for ever.
-            let first = line.positions.front().and_then(|position| rows.get(position));
-            let waits_for_rest = !line.is_busy && first.is_some_and(|row| row.unit.is_some());
-            line.is_cut &= line.positions.len() > self.most_of_a_key / 2 && !waits_for_rest;
+            line.is_cut &= line.positions.len() > self.most_of_a_key / 2;
             if line.is_cut {
                 keys.push(key.clone());
             }
@@ -115,7 +112,7 @@ impl Lines {
     pub(crate) fn add(&mut self, row: Row) {
         let position = row.position;
         let line = self.lines.entry(row.key.clone()).or_default();
-        // A unit goes as a whole, so all of it is held.
+        // A unit goes as a whole: no line is cut within one. Its rows of a key stand one behind the other, as they were added at once.
         line.is_cut |= line.positions.len() >= self.most_of_a_key && row.unit.is_none();
         if line.is_cut {
             return;
@@ -382,12 +379,22 @@ mod tests {
         let positions = lines.positions();
         assert!(positions.iter().copied().eq(most / 2 + 1..=most / 2 + most), "{positions:?}");
 
-        // A whole unit is held, however large it is, and one whose beginning was held is not cut for ever.
+        // A whole unit is held, however large it is.
         let mut lines = Lines::new(4096);
         for position in 1..=2 * most {
             lines.add(row(position, "a", Some((7, 128))));
         }
         assert_eq!(next(&mut lines).len(), 2 * MOST_OF_A_KEY);
+
+        // What waits for the rest of a unit, of a key that is stopped, is not read over and over.
+        let mut lines = Lines::new(4096);
+        lines.add(row(1, "a", Some((7, 2))));
+        for position in 2..=2 * most {
+            lines.add(row(position, "a", None));
+        }
+        assert_eq!((next(&mut lines), lines.passed_over()), (vec![], vec!["a".to_owned()]));
+        lines.add(row(2, "b", Some((7, 2))));
+        assert_eq!(next(&mut lines), [1, 2]);
     }
 
     #[test]
