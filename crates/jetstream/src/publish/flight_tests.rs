@@ -1,30 +1,25 @@
+use std::future::Future;
 use std::mem;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
-use std::thread;
-use std::time::Duration;
+use std::task::{Context, Poll};
 
 use jetlane_ring::{Claim, PendingRing, RingConfig, Ticket};
 
 use super::{Flight, TryTake};
 
-const DEADLINE: Duration = Duration::from_secs(10);
-
-impl<T> TryTake for Ticket<T> {
-    fn try_take(&mut self) -> Option<T> {
+impl TryTake for Ticket<u32> {
+    fn try_take(&mut self) -> Option<u32> {
         Ticket::try_take(self)
     }
 }
 
-const RING: RingConfig = RingConfig { capacity: 64, window: 64 };
+const RING: RingConfig = RingConfig { capacity: 8, window: 8 };
 
 fn flight() -> (Flight<Ticket<u32>, u32>, Receiver<()>) {
     let (bell, rung) = mpsc::channel();
-    // Whoever lands may have all before the last ring is through.
-    let flight = Flight::new(move || {
-        let _ = bell.send(());
-    });
-    (flight, rung)
+    (Flight::new(move || bell.send(()).expect("the test listens")), rung)
 }
 
 fn claim(ring: &Arc<PendingRing<u32>>) -> Claim<u32> {
@@ -88,33 +83,46 @@ fn what_is_known_at_the_launch_is_landed_or_comes_back_at_once() {
     assert_eq!(landed, [(2, 20), (3, 30)]);
 }
 
-/// Outcomes come from behind, so that each look passes over tickets whose outcome may come at that moment.
-#[test]
-fn an_outcome_that_comes_while_its_ticket_is_looked_at_is_not_lost() {
-    let ring = PendingRing::new(RING);
-    let (ask, asked) = mpsc::channel::<Vec<_>>();
-    let mut completer = ring.completer();
-    let server = thread::spawn(move || {
-        for token in asked.into_iter().flat_map(|tokens| tokens.into_iter().rev()) {
-            completer.complete(token, 0).expect("it waits");
-            completer.flush();
-        }
-    });
-    for round in 0..5_000 {
-        let (mut flight, rung) = flight();
-        let claims: Vec<_> = (0..8).map(|_| claim(&ring)).collect();
-        let tokens = claims.iter().map(Claim::token).collect();
-        for (claim, cargo) in claims.into_iter().zip(0..) {
-            flight.launch(claim.into_ticket(), cargo);
-        }
-        ask.send(tokens).expect("the server listens");
-        let mut landed = Vec::new();
-        while !flight.is_empty() {
-            let rings = rung.recv_timeout(DEADLINE);
-            rings.unwrap_or_else(|_| panic!("round {round}: {flight:?} has only {landed:?}"));
-            flight.land(&mut landed);
+/// A ticket of the ring, or one whose outcome comes at the moment in which it is polled again: its waker was taken back for that.
+enum Either {
+    Ring(Ticket<u32>),
+    Untimely { is_polled: bool },
+}
+
+impl Future for Either {
+    type Output = u32;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<u32> {
+        match self.get_mut() {
+            Self::Ring(ticket) => Pin::new(ticket).poll(cx),
+            Self::Untimely { is_polled: true } => Poll::Ready(0),
+            Self::Untimely { is_polled } => {
+                *is_polled = true;
+                Poll::Pending
+            }
         }
     }
-    drop(ask);
-    server.join().expect("it has answered all");
+}
+
+impl TryTake for Either {
+    fn try_take(&mut self) -> Option<u32> {
+        match self {
+            Self::Ring(ticket) => ticket.try_take(),
+            Self::Untimely { .. } => None,
+        }
+    }
+}
+
+#[test]
+fn who_is_looked_at_on_the_way_takes_nobodys_turn() {
+    let ring = PendingRing::new(RING);
+    let claim = claim(&ring);
+    let token = claim.token();
+    let mut flight = Flight::new(|| ());
+    flight.launch(Either::Untimely { is_polled: false }, 1);
+    flight.launch(Either::Ring(claim.into_ticket()), 2);
+    ring.completer().complete(token, 20).expect("it waits");
+    let mut landed = Vec::new();
+    flight.land(&mut landed);
+    assert_eq!(landed, [(2, 20)]);
 }
