@@ -119,7 +119,7 @@ impl Server {
     /// The folder of JetStream's store, whose files only a server that is down leaves alone.
     #[must_use]
     pub fn store(&self) -> PathBuf {
-        self.folder.store().into()
+        self.folder.store()
     }
 
     /// Kills the server (`SIGKILL`) and returns when it is gone. Its port and its store are kept
