@@ -1,48 +1,10 @@
 //! The examples, run as users run them: each must end well, and say what it is there to show.
 
-use std::env;
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
-
-/// No example takes longer than this.
-const DEADLINE: Duration = Duration::from_secs(60);
-
-/// Cargo builds the examples beside the tests.
-fn program(name: &str) -> PathBuf {
-    let mut path = env::current_exe().expect("the test has a path");
-    path.pop();
-    path.pop();
-    path.push("examples");
-    path.push(format!("{name}{}", env::consts::EXE_SUFFIX));
-    assert!(
-        path.exists(),
-        "{path:?} is not built: run all tests of the crate, or `cargo build --examples`"
-    );
-    path
-}
+use jetlane_testkit::Example;
 
 /// What it printed, if it ended well.
 fn run(name: &str) -> String {
-    let mut child = Command::new(program(name))
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("it starts");
-    let deadline = Instant::now() + DEADLINE;
-    while child.try_wait().expect("it can be waited for").is_none() {
-        if Instant::now() >= deadline {
-            let _ = child.kill();
-            panic!("{name} did not end: {:?}", child.wait_with_output());
-        }
-        thread::park_timeout(Duration::from_millis(2));
-    }
-    let output = child.wait_with_output().expect("it has ended");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{name}: {said}");
-    String::from_utf8_lossy(&output.stdout).into_owned()
+    Example::find(name).and_then(Example::run).unwrap_or_else(|error| panic!("{error}"))
 }
 
 fn check(name: &str, expected: &[&str]) {
@@ -138,19 +100,18 @@ fn config_file() {
 #[test]
 #[cfg(all(feature = "config", feature = "metrics"))]
 fn metrics() {
-    use std::io::{BufRead, BufReader, Read, Write};
+    use std::io::{Read, Write};
     use std::net::TcpStream;
+    use std::time::{Duration, Instant};
+
+    const DEADLINE: Duration = Duration::from_secs(60);
 
     let server = jetlane_testkit::Server::start().expect("a server");
-    let mut child = Command::new(program("metrics"))
-        .env("JETLANE_EVENTBUS_NATS_URLS", server.url())
-        .env("METRICS_ADDRESS", "127.0.0.1:0")
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("it starts");
-    let mut line = String::new();
-    let mut out = BufReader::new(child.stdout.take().expect("a pipe"));
-    out.read_line(&mut line).expect("it says where it is");
+    let example = Example::find("metrics").expect("it is built");
+    let example = example.env("JETLANE_EVENTBUS_NATS_URLS", server.url());
+    let example = example.env("METRICS_ADDRESS", "127.0.0.1:0");
+    let mut running = example.start().expect("it starts");
+    let line = running.line().unwrap_or_else(|error| panic!("{error}"));
     let address =
         line.trim().strip_prefix("http://").and_then(|rest| rest.strip_suffix("/metrics"));
     let address = address.expect("an address");
@@ -172,8 +133,7 @@ fn metrics() {
         }
     };
     let ready = get("/ready");
-    let _ = child.kill();
-    let _ = child.wait();
+    drop(running);
     assert!(
         metrics.lines().any(|line| line.contains(handled) && line.ends_with(" 100")),
         "{metrics}"

@@ -56,7 +56,7 @@ pub use pages::Pages;
 pub use pause::Paused;
 pub use publish::{
     AtomicBatch, AtomicError, AtomicTicket, BatchNotStored, Flight, NotStored, Outcome,
-    PublishError, PublishHeaders, Rejection, Rollup, Stored, StoredBatch, Ticket, Unknown,
+    PublishError, PublishHeaders, Rejection, Rollup, Stored, StoredBatch, Ticket, TryTake, Unknown,
 };
 pub use stream::{
     ClusterInfo, Compression, Discard, PeerInfo, Republish, Retention, Storage, StreamConfig,

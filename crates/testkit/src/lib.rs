@@ -20,6 +20,8 @@
 //! `tls` makes certificates, and `auth` makes operators, users and their keys.
 //! On Linux the feature `faults` runs a `Program` that gets signals, whose system calls fail, and whose memory is searched.
 //!
+//! An [`Example`] is an example program of the package under test, run as users run it.
+//!
 //! [`find_server`] decides which binary runs: `NATS_SERVER`, `PATH`, the cache, and at last a
 //! checked download.
 //!
@@ -33,6 +35,7 @@ mod archive;
 mod auth;
 mod cache;
 mod cluster;
+mod example;
 #[cfg(all(feature = "faults", target_os = "linux"))]
 mod faults;
 mod fetch;
@@ -65,6 +68,7 @@ mod wheel;
 #[cfg(feature = "auth")]
 pub use auth::{JwtUser, Nkey, Operator};
 pub use cluster::{Cluster, ClusterBuilder};
+pub use example::{Example, ExampleError, RunningExample};
 #[cfg(all(feature = "faults", target_os = "linux", target_arch = "x86_64"))]
 pub use faults::{Call, Errno, Fault, Trace};
 #[cfg(all(feature = "faults", target_os = "linux"))]

@@ -5,7 +5,6 @@ mod before;
 mod builder;
 mod checked;
 mod core;
-mod flight;
 mod keys;
 mod outcomes;
 mod published;

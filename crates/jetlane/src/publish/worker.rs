@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 use bytestring::ByteString;
 use jetlane_client::proto::Backoff;
 use jetlane_client::{Containment, later};
-use jetlane_jetstream::{JetStream, NotStored, Outcome, Rejection, Stored, Ticket, Unknown};
+use jetlane_jetstream::{
+    Flight, JetStream, NotStored, Outcome, Rejection, Stored, Ticket, Unknown,
+};
 
-use super::flight::Flight;
 use super::keys::{Entry, Keys};
 use super::rate::TokenBucket;
 use super::shared::{Accepted, Event, Shared, Stage, closed};
@@ -52,7 +53,7 @@ pub(super) struct Worker<T> {
     resting: BTreeMap<(Instant, u64), Box<Event<T>>>,
     /// How many have rested: so that no two of them have the same place.
     rests: u64,
-    flight: Flight<T, Cargo<T>>,
+    flight: Flight<Ticket, Cargo<T>>,
     landed: Vec<(Cargo<T>, Outcome)>,
     /// Outcomes to be told next.
     burst: Vec<Published<T>>,
@@ -75,10 +76,12 @@ impl<T: Send + 'static> Worker<T> {
         bucket: Option<TokenBucket>,
         tell: Tell<T>,
     ) -> Self {
+        let bell = Arc::clone(&shared);
+        let ring = move || bell.intake.change(|intake| intake.has_rung = true);
         Self {
             containment: js.client().containment(),
             js,
-            flight: Flight::new(Arc::clone(&shared)),
+            flight: Flight::new(ring),
             shared,
             policy,
             bucket,
@@ -195,7 +198,7 @@ impl<T: Send + 'static> Worker<T> {
     }
 
     fn launch(&mut self, ticket: Ticket, cargo: Cargo<T>) {
-        if let Some((cargo, outcome)) = self.flight.launch(ticket, cargo) {
+        if let Some((cargo, outcome)) = self.flight.launch_or_take(ticket, cargo) {
             self.land(cargo, outcome);
         }
     }

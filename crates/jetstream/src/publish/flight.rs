@@ -6,6 +6,29 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
+use super::{AtomicTicket, Ticket};
+
+/// What a [`Flight`] takes: a ticket, or what stands for one, whose outcome can be asked for without a poll.
+///
+/// A poll takes back the waker of the poll before, and if the outcome comes at that moment, it wakes nobody. So a flight polls each
+/// once, and then only asks.
+pub trait TryTake: Future + Unpin {
+    /// The outcome, if it is known and was not taken yet. It leaves the waker where it is.
+    fn try_take(&mut self) -> Option<Self::Output>;
+}
+
+impl TryTake for Ticket {
+    fn try_take(&mut self) -> Option<Self::Output> {
+        Ticket::try_take(self)
+    }
+}
+
+impl TryTake for AtomicTicket {
+    fn try_take(&mut self) -> Option<Self::Output> {
+        AtomicTicket::try_take(self)
+    }
+}
+
 /// Many tickets ([`crate::Ticket`], [`crate::AtomicTicket`]) with what each is for, for a thread that takes their outcomes in bursts: a bell
 /// rings when the first outcome has come, and not again before [`Flight::land`] was called. Nobody polls.
 ///
@@ -50,7 +73,7 @@ trait Count: Send + Sync {
     fn note(&self);
 }
 
-impl<F: Future + Unpin, C> Flight<F, C> {
+impl<F: TryTake, C> Flight<F, C> {
     /// Calls `ring` when an outcome has come: on the reactor thread, so it has to be quick.
     pub fn new(ring: impl Fn() + Send + Sync + 'static) -> Self {
         let bell = Arc::new(Bell { rung: AtomicUsize::new(0), ring });
@@ -68,14 +91,24 @@ impl<F: Future + Unpin, C> Flight<F, C> {
         self.len() == 0
     }
 
-    /// Watches a ticket, which is for `cargo`.
-    pub fn launch(&mut self, mut ticket: F, cargo: C) {
+    /// Watches a ticket that nobody has polled or waited for yet, and which is for `cargo`. If its outcome is known, the bell rings, too.
+    pub fn launch(&mut self, ticket: F, cargo: C) {
+        if let Some(landed) = self.launch_or_take(ticket, cargo) {
+            self.landed.push(landed);
+            self.bell.note();
+        }
+    }
+
+    /// As [`Flight::launch`], but a ticket whose outcome is known is not watched, and rings no bell: its cargo and its outcome come back at
+    /// once. For a thread that launches and lands, and has no need to be woken by itself.
+    #[must_use = "the outcome is handed over here, and not by land"]
+    pub fn launch_or_take(&mut self, mut ticket: F, cargo: C) -> Option<(C, F::Output)> {
         // Polled once, a ticket wakes its waker once.
         match Pin::new(&mut ticket).poll(&mut Context::from_waker(&self.waker)) {
-            Poll::Pending => self.flying.push_back((ticket, cargo)),
-            Poll::Ready(outcome) => {
-                self.landed.push((cargo, outcome));
-                self.bell.note();
+            Poll::Ready(outcome) => Some((cargo, outcome)),
+            Poll::Pending => {
+                self.flying.push_back((ticket, cargo));
+                None
             }
         }
     }
@@ -90,9 +123,9 @@ impl<F: Future + Unpin, C> Flight<F, C> {
         while due > 0
             && let Some((ticket, _)) = self.flying.get_mut(at)
         {
-            match Pin::new(ticket).poll(&mut Context::from_waker(&self.waker)) {
-                Poll::Pending => at += 1,
-                Poll::Ready(outcome) => {
+            match ticket.try_take() {
+                None => at += 1,
+                Some(outcome) => {
                     landed.extend(self.flying.remove(at).map(|(_, cargo)| (cargo, outcome)));
                     due -= 1;
                 }

@@ -4,6 +4,8 @@ mod ack_sink;
 mod atomic;
 mod batch;
 mod flight;
+#[cfg(test)]
+mod flight_tests;
 mod headers;
 #[cfg(feature = "metrics")]
 mod meters;
@@ -24,7 +26,7 @@ use jetlane_ring::{Full, PendingRing, RingConfig};
 use ack_sink::{AckSink, patience};
 pub use atomic::{AtomicError, AtomicTicket, BatchNotStored, StoredBatch};
 pub use batch::AtomicBatch;
-pub use flight::Flight;
+pub use flight::{Flight, TryTake};
 pub use headers::{PublishHeaders, Rollup};
 use meters::Meters;
 pub use outcome::{NotStored, Outcome, Rejection, Stored, Unknown};

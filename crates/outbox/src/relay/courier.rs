@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use jetlane::client::HeaderBlock;
-use jetlane::jetstream::{AtomicBatch, Flight, JetStream, PublishError};
+use jetlane::jetstream::{AtomicBatch, Flight, JetStream, PublishError, TryTake};
 use jetlane::{
     AtomicError, AtomicTicket, BatchNotStored, NotStored, Outcome, Rejection, StoredBatch, Ticket,
 };
@@ -129,6 +129,15 @@ impl Future for Sending {
         match self.get_mut() {
             Self::Row(ticket) => Pin::new(ticket).poll(context).map(Landing::Row),
             Self::Unit(ticket) => Pin::new(ticket).poll(context).map(Landing::Unit),
+        }
+    }
+}
+
+impl TryTake for Sending {
+    fn try_take(&mut self) -> Option<Landing> {
+        match self {
+            Self::Row(ticket) => ticket.try_take().map(Landing::Row),
+            Self::Unit(ticket) => ticket.try_take().map(Landing::Unit),
         }
     }
 }
