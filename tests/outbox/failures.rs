@@ -14,7 +14,7 @@ use crate::service::{End, On, PATIENCE, Service, event};
 /// Shorter than anything that a relay waits for.
 const SHORT_WINDOW: Duration = Duration::from_millis(100);
 
-fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     eventually(what, || is_so().then_some(()));
 }
 
@@ -423,12 +423,15 @@ pub(crate) fn a_stream_that_is_silent_at_a_takeover_holds_up_no_other(on: On) {
     until("it has its share", || other.status().partitions == 32);
     add_300_orders(&service);
     until("all others are stored", || service.waiting() == 200);
+    // And what it leaves is taken by one that still waits.
+    other.stop(PATIENCE).unwrap();
+    add_300_orders(&service);
+    until("all others are stored", || service.waiting() == 200);
     deny(&service, "nothing");
     until("nothing waits", || service.waiting() == 0);
     mute_has(&service, 400);
     until("all is well", || relay.status().troubles.is_empty());
     relay.stop(PATIENCE).unwrap();
-    other.stop(PATIENCE).unwrap();
 }
 
 /// Events that may be stored already, and nobody says whether they are: more of them than a relay holds in memory.

@@ -3,6 +3,8 @@
 mod conformance;
 mod failures;
 mod histories;
+#[cfg(target_os = "linux")]
+mod idle;
 mod inbox;
 mod looking;
 mod order;

@@ -42,6 +42,16 @@ impl Request {
     }
 }
 
+impl Request {
+    /// The reply, if it has come and was not taken yet.
+    ///
+    /// # Errors
+    /// As [`Request::wait`].
+    pub fn try_take(&mut self) -> Option<Result<Message, RequestError>> {
+        self.ticket.try_take()
+    }
+}
+
 impl Future for Request {
     type Output = Result<Message, RequestError>;
 

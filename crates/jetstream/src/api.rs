@@ -59,6 +59,17 @@ impl<T> ApiCall<T> {
         jetlane_ring::wait_timeout(self, timeout)
     }
 
+    /// The answer, if it has come and was not taken yet.
+    ///
+    /// # Errors
+    /// As [`ApiCall::wait`].
+    pub fn try_take(&mut self) -> Option<Result<T, ApiError>> {
+        match &mut self.request {
+            Ok(request) => request.try_take().map(|answer| self.answered(answer)),
+            Err(error) => error.take().map(Err),
+        }
+    }
+
     fn answered(&self, answer: Result<Message, RequestError>) -> Result<T, ApiError> {
         let message = answer.map_err(|error| match error {
             RequestError::NoResponders => (self.unheard)(&self.names),

@@ -26,16 +26,21 @@ const KILLS_OF_RELAYS: usize = 30;
 const SERVER_EVERY: usize = 3;
 
 /// A process, killed when it is dropped.
-struct Victim {
+pub(crate) struct Victim {
     arguments: Vec<String>,
     child: Child,
 }
 
 impl Victim {
-    fn start(arguments: &[&str]) -> Self {
+    pub(crate) fn start(arguments: &[&str]) -> Self {
         let arguments: Vec<_> = arguments.iter().map(|&argument| argument.to_owned()).collect();
         let child = spawn(&arguments);
         Self { arguments, child }
+    }
+
+    #[cfg(target_os = "linux")]
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// `SIGKILL`, and another one.

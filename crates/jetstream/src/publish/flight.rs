@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
 use super::{AtomicTicket, Ticket};
+use crate::ApiCall;
 
 /// What a [`Flight`] takes: a ticket, or what stands for one, whose outcome can be asked for without a poll.
 ///
@@ -29,7 +30,13 @@ impl TryTake for AtomicTicket {
     }
 }
 
-/// Many tickets ([`crate::Ticket`], [`crate::AtomicTicket`]) with what each is for, for a thread that takes their outcomes in bursts: a bell
+impl<T> TryTake for ApiCall<T> {
+    fn try_take(&mut self) -> Option<Self::Output> {
+        ApiCall::try_take(self)
+    }
+}
+
+/// Many tickets ([`crate::Ticket`], [`crate::AtomicTicket`], [`crate::ApiCall`]) with what each is for, for a thread that takes their outcomes in bursts: a bell
 /// rings when the first outcome has come, and not again before [`Flight::land`] was called. Nobody polls.
 ///
 /// ```

@@ -7,7 +7,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use jetlane::jetstream::{ApiCall, ApiError, Flight, Get, JetStream, StoredMessage, StreamNames};
+use jetlane::jetstream::{
+    ApiCall, ApiError, Flight, Get, JetStream, StoredMessage, StreamNames, TryTake,
+};
 
 use super::lines::topic;
 use crate::bell::Bell;
@@ -175,6 +177,15 @@ impl<T> Lookup<T> {
             if inquiry.missing == 0 {
                 self.done.push(place.inquiry);
             }
+        }
+    }
+}
+
+impl TryTake for Call {
+    fn try_take(&mut self) -> Option<Answer> {
+        match self {
+            Self::Names(call) => call.try_take().map(Answer::Names),
+            Self::Message(call) => call.try_take().map(Answer::Message),
         }
     }
 }
