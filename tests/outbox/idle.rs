@@ -49,7 +49,8 @@ impl Obstacle {
             Self::ServerGone => service.server.kill(),
             Self::ServerSilent => service.server.pause(),
         }
-        let keys: Vec<_> = (0..1000).map(|n| format!("order-{n}")).collect();
+        // More than it holds in memory.
+        let keys: Vec<_> = (0..5000).map(|n| format!("order-{n}")).collect();
         service.add(&keys.iter().map(|key| &**key).collect::<Vec<_>>());
     }
 }
