@@ -42,6 +42,13 @@ impl Request {
     }
 }
 
+/// Whether a request waits for room in the write queue, and among those that wait for replies.
+#[derive(Clone, Copy)]
+enum Room {
+    Comes,
+    IsThere,
+}
+
 impl Request {
     /// The reply, if it has come and was not taken yet.
     ///
@@ -73,7 +80,25 @@ impl Client {
     ) -> Result<Request, RequestError> {
         let (subject, payload) =
             (subject.as_subject().map_err(PublishError::from)?, payload.as_ref());
-        self.ask(subject, payload.len(), timeout, |out, reply| {
+        self.ask(subject, payload.len(), timeout, Room::Comes, |out, reply| {
+            encode::publish(out, subject.as_bytes(), reply, payload);
+            Ok(())
+        })
+    }
+
+    /// As [`Client::request`], and never waits for room.
+    ///
+    /// # Errors
+    /// [`RequestError`] if it could not be queued at once; nothing is sent then.
+    pub fn try_request(
+        &self,
+        subject: impl AsSubject,
+        payload: impl AsRef<[u8]>,
+        timeout: Duration,
+    ) -> Result<Request, RequestError> {
+        let (subject, payload) =
+            (subject.as_subject().map_err(PublishError::from)?, payload.as_ref());
+        self.ask(subject, payload.len(), timeout, Room::IsThere, |out, reply| {
             encode::publish(out, subject.as_bytes(), reply, payload);
             Ok(())
         })
@@ -92,7 +117,8 @@ impl Client {
     ) -> Result<Request, RequestError> {
         let (subject, payload) =
             (subject.as_subject().map_err(PublishError::from)?, payload.as_ref());
-        self.ask(subject, headers.encoded_len() + payload.len(), timeout, |out, reply| {
+        let size = headers.encoded_len() + payload.len();
+        self.ask(subject, size, timeout, Room::Comes, |out, reply| {
             encode::publish_with_headers(out, subject.as_bytes(), reply, headers, payload)
         })
     }
@@ -103,19 +129,20 @@ impl Client {
         subject: &str,
         size: usize,
         timeout: Duration,
+        room: Room,
         encode: impl Fn(&mut Vec<u8>, &[u8]) -> Result<(), HeaderLenError>,
     ) -> Result<Request, RequestError> {
         self.check_size(size)?;
         let requests = self.reply_inbox();
         requests.check_inbox()?;
         // Where the replies are read nobody can wait for them.
-        let wait = match self.is_reactor_thread() {
-            true => Duration::ZERO,
-            false => self.limits().publish_wait,
+        let wait = match room {
+            Room::Comes if !self.is_reactor_thread() => self.limits().publish_wait,
+            Room::Comes | Room::IsThere => Duration::ZERO,
         };
         let deadline = later(Instant::now(), wait);
         loop {
-            let claimed = self.submit(frame_len(subject, size), |out| {
+            let claim = |out: &mut Vec<u8>| {
                 let claim =
                     requests.ring.claim(Requests::patience(timeout)).map_err(NotAsked::Full)?;
                 let reply = requests.inbox.subject(claim.token());
@@ -124,7 +151,12 @@ impl Client {
                 requests.check_inbox().map_err(NotAsked::Denied)?;
                 encode(out, reply.as_bytes()).map_err(NotAsked::Headers)?;
                 Ok(claim.into_ticket())
-            });
+            };
+            let size = frame_len(subject, size);
+            let claimed = match room {
+                Room::Comes => self.submit(size, claim),
+                Room::IsThere => self.try_submit(size, claim),
+            };
             match claimed {
                 Ok(ticket) => return Ok(Requests::into_request(ticket)),
                 Err(SubmitError::Full) => return Err(PublishError::Full.into()),

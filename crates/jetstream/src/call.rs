@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::api::malformed;
+use crate::context::Patience;
 use crate::error::Names;
 use crate::{ApiCall, ApiError, JetStream};
 
@@ -51,7 +52,11 @@ impl JetStream {
     ) -> Result<Request, ApiError> {
         must_be_names.iter().try_for_each(|name| check_name(name))?;
         let body = serde_json::to_vec(ask).map_err(malformed)?;
-        let request = self.client().request(subject, body, self.options().api_timeout);
+        let timeout = self.options().api_timeout;
+        let request = match self.patience {
+            Patience::Wait => self.client().request(subject, body, timeout),
+            Patience::Fail => self.client().try_request(subject, body, timeout),
+        };
         request.map_err(ApiError::Request)
     }
 }

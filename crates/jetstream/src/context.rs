@@ -36,6 +36,14 @@ pub struct JetStream {
     client: Client,
     publisher: Arc<Publisher>,
     options: JetStreamOptions,
+    pub(crate) patience: Patience,
+}
+
+/// What API calls do while there is no room for them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Patience {
+    Wait,
+    Fail,
 }
 
 impl JetStream {
@@ -53,7 +61,14 @@ impl JetStream {
     /// As [`JetStream::new`].
     pub fn with_options(client: Client, options: JetStreamOptions) -> Result<Self, SubscribeError> {
         let publisher = Arc::new(Publisher::new(&client, options.publish_timeout)?);
-        Ok(Self { client, publisher, options })
+        Ok(Self { client, publisher, options, patience: Patience::Wait })
+    }
+
+    /// The same, whose API calls never wait: while the write queue is full, or [`Limits::requests`](jetlane_client::Limits::requests) wait for their answers, they fail
+    /// at once. For threads that have something else to do.
+    #[must_use]
+    pub fn impatient(&self) -> Self {
+        Self { patience: Patience::Fail, ..self.clone() }
     }
 
     /// Its times.
