@@ -189,10 +189,22 @@ impl Lines {
         self.free(&[key]);
     }
 
-    /// As [`Lines::forget_key`], unless something of it is on its way.
-    pub(crate) fn forget_idle_key(&mut self, key: &str) {
-        if self.lines.get(key).is_some_and(|line| !line.is_busy) {
-            self.forget_key(key);
+    /// Forgets a row, unless it is on its way.
+    pub(crate) fn forget_waiting(&mut self, position: i64) {
+        let Some(row) = self.rows.get(&position).map(Arc::clone) else { return };
+        let Some(line) = self.lines.get(&row.key) else { return };
+        let is_busy = line.is_busy;
+        let first = line.positions.front().and_then(|first| self.rows.get(first));
+        // Of a unit all that stand in a line are on their way with the first of them.
+        let goes_with = |first: &Arc<Row>| {
+            first.position == position || row.unit.is_some_and(|unit| first.unit == Some(unit))
+        };
+        if is_busy && first.is_some_and(goes_with) {
+            return;
+        }
+        self.remove(position);
+        if !is_busy {
+            self.free(&[&row.key]);
         }
     }
 

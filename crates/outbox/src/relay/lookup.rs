@@ -75,7 +75,7 @@ enum Answer {
 impl<T> Lookup<T> {
     pub(crate) fn new(js: JetStream, bell: Arc<Bell>) -> Self {
         Self {
-            js,
+            js: js.impatient(),
             streams: HashMap::new(),
             unnamed: HashMap::new(),
             flight: Flight::new(move || bell.ring()),
@@ -89,6 +89,21 @@ impl<T> Lookup<T> {
     /// How many inquiries are not answered yet.
     pub(crate) fn len(&self) -> usize {
         self.inquiries.len()
+    }
+
+    /// How many subjects are asked for.
+    pub(crate) fn subjects(&self) -> usize {
+        self.inquiries.values().map(|inquiry| inquiry.missing).sum()
+    }
+
+    /// What is asked for.
+    pub(crate) fn cargos(&self) -> impl Iterator<Item = &T> {
+        self.inquiries.values().map(|inquiry| &inquiry.cargo)
+    }
+
+    /// The topic may be in another stream by now.
+    pub(crate) fn forget_stream(&mut self, topic: &str) {
+        self.streams.remove(topic);
     }
 
     /// Asks what is last on each of these subjects, of which there is at least one, all at once. The bell rings when the answer may be there.
@@ -178,6 +193,19 @@ impl<T> Lookup<T> {
                 self.done.push(place.inquiry);
             }
         }
+    }
+}
+
+/// Whether a question was not even sent, as there was no room for it.
+pub(crate) fn is_unsent(error: &ApiError) -> bool {
+    use jetlane::client::{PublishError, RequestError};
+    let ApiError::Request(error) = error else { return false };
+    match error {
+        RequestError::TooMany => true,
+        RequestError::Publish(error) => {
+            matches!(error, PublishError::Full | PublishError::Disconnected)
+        }
+        _ => false,
     }
 }
 

@@ -1,6 +1,8 @@
 use std::collections::{BTreeSet, HashMap};
 use std::mem;
 
+use uuid::Uuid;
+
 use super::expected::Expected;
 use super::lines::topic;
 use super::lookup::{Answers, Last};
@@ -21,12 +23,24 @@ pub(crate) struct Recovery {
     after: i64,
     /// What is last on the subjects of the rows so far.
     known: HashMap<String, Last>,
+    /// What was seen of units that wait.
+    units: HashMap<Uuid, UnitRows>,
     /// The topics that this pass is for; `None` in the first one, which is for all.
     of: Option<BTreeSet<String>>,
     /// Topics that were not answered in this pass.
     aside: BTreeSet<String>,
     /// A page is being looked up.
     is_asking: bool,
+}
+
+/// The rows of a unit that were seen in a pass, in order.
+#[derive(Debug, Default)]
+struct UnitRows {
+    count: u64,
+    /// The sequence of its first row, once it is known to be stored.
+    first: Option<u64>,
+    /// While it is not.
+    before: Vec<Waiting>,
 }
 
 /// Rows, and the subjects that have to be looked up for them.
@@ -52,6 +66,7 @@ impl Recovery {
             owned,
             after: i64::MIN,
             known: HashMap::new(),
+            units: HashMap::new(),
             of: None,
             aside: BTreeSet::new(),
             is_asking: false,
@@ -80,8 +95,14 @@ impl Recovery {
     }
 
     /// The next page was read.
-    pub(crate) fn begin(&mut self, rows: Vec<Waiting>) -> Page {
+    pub(crate) fn begin(&mut self, rows: Vec<Waiting>, is_silent: impl Fn(&str) -> bool) -> Page {
         self.is_asking = true;
+        if self.of.is_none() {
+            // Somebody else asks for these already.
+            let topics = rows.iter().map(|row| topic(&row.subject));
+            let silent = topics.filter(|topic| is_silent(topic)).map(str::to_owned);
+            self.aside.extend(silent);
+        }
         let is_wanted = |subject: &&str| {
             let topic = topic(subject);
             !self.known.contains_key(*subject)
@@ -111,33 +132,71 @@ impl Recovery {
                 Err(_) => _ = self.aside.insert(topic(subject).to_owned()),
             }
         }
-        let stored = |row: &Waiting| {
-            let last = self.known.get(&row.subject)?;
-            let is_it = last.id.as_deref() == Some(&*row.event_id);
-            let Waiting { position, event_id, .. } = row;
-            let sent = || Sent {
-                position: *position,
-                event_id: event_id.clone(),
-                sequence: last.sequence,
-            };
-            is_it.then(sent)
-        };
-        page.rows.iter().filter_map(stored).collect()
+        let mut sent = Vec::new();
+        for row in &page.rows {
+            let last = self.known.get(&row.subject);
+            let last = last.filter(|last| last.id.as_deref() == Some(&*row.event_id));
+            let sequence = last.map(|last| last.sequence);
+            match row.unit {
+                None => sent.extend(sequence.map(|sequence| row.sent(sequence))),
+                Some(unit) => sent.extend(self.units.entry(unit).or_default().add(row, sequence)),
+            }
+        }
+        sent
     }
 
     /// What was found of a page is taken out: the next one.
     pub(crate) fn proceed(&mut self, page: &Page) -> Progress {
         self.after = page.rows.last().map_or(self.after, |row| row.position);
-        if page.rows.len() >= PAGE as usize {
+        let is_in_vain = self.of.as_ref().is_some_and(|of| of.is_subset(&self.aside));
+        if page.rows.len() >= PAGE as usize && !is_in_vain {
             return Progress::More;
         }
-        // What is behind it was added later, and the one before us has not had it as an owner.
+        self.end_pass()
+    }
+
+    /// What is behind the last page was added later, and the one before us has not had it as an owner.
+    fn end_pass(&mut self) -> Progress {
         let aside = mem::take(&mut self.aside);
         if aside.is_empty() || self.owned.is_empty() {
             return Progress::Done;
         }
-        (self.after, self.of) = (i64::MIN, Some(aside));
-        self.known.clear();
+        self.begin_pass(aside);
         Progress::Aside
+    }
+
+    fn begin_pass(&mut self, of: BTreeSet<String>) {
+        (self.after, self.of) = (i64::MIN, Some(of));
+        self.known.clear();
+        self.units.clear();
+    }
+}
+
+impl UnitRows {
+    /// A row of it, and its sequence if it is what is last on its subject: what of the unit is known to be stored by that. A unit is stored as a whole, one row behind the
+    /// other.
+    fn add(&mut self, row: &Waiting, sequence: Option<u64>) -> Vec<Sent> {
+        let rank = self.count;
+        self.count += 1;
+        if let (None, Some(sequence)) = (self.first, sequence) {
+            let first = sequence.saturating_sub(rank);
+            self.first = Some(first);
+            let before = mem::take(&mut self.before).into_iter().zip(first..);
+            let before = before.map(|(row, sequence)| row.sent(sequence));
+            return before.chain([row.sent(sequence)]).collect();
+        }
+        match self.first {
+            Some(first) => vec![row.sent(first + rank)],
+            None => {
+                self.before.push(row.clone());
+                Vec::new()
+            }
+        }
+    }
+}
+
+impl Waiting {
+    fn sent(&self, sequence: u64) -> Sent {
+        Sent { position: self.position, event_id: self.event_id.clone(), sequence }
     }
 }

@@ -323,18 +323,26 @@ impl<'a> Worker<'a> {
         self.resting.len() + self.doubtful.len() + self.doubts.len()
     }
 
-    /// The topics whose stream takes no events now, or does not answer. They take no room from others, and nothing more of them is read.
+    /// The topics whose stream takes no events now, or does not answer. They take no room from others, and nothing more of them is read, nor of
+    /// their keys behind them.
     fn held_topics(&self) -> BTreeSet<&str> {
-        let waiting = self.resting.loads.values().filter(|load| load.attempts > 0);
+        let refused = self.resting.loads.values().filter(|load| load.attempts > 0);
+        let asking = self.doubtful.loads.values().chain(self.doubts.cargos());
+        let unanswered = asking.flat_map(Load::topics).filter(|topic| self.silent.has(topic));
         let recoveries = self.recoveries.values();
         let recovering = recoveries.flat_map(|recovering| recovering.recovery.topics());
-        waiting.flat_map(Load::topics).chain(recovering).chain(self.silent.topics()).collect()
+        refused.flat_map(Load::topics).chain(unanswered).chain(recovering).collect()
     }
 
     /// Reads rows that were added.
     fn look(&mut self) {
         let now = Instant::now();
         if now < self.next_look || now >= self.valid_until {
+            return;
+        }
+        if !self.stored.is_empty() {
+            // A row that is to be taken out must not be read again.
+            self.next_look = self.next_connect.max(now + GATHER);
             return;
         }
         let Some(most) = self.room() else { return };
@@ -349,7 +357,7 @@ impl<'a> Worker<'a> {
         }
         let held = self.lines.positions();
         let keys = self.lines.passed_over();
-        let topics: Vec<_> = self.held_topics().iter().map(|topic| format!("{topic}.")).collect();
+        let topics: Vec<_> = self.held_topics().into_iter().map(str::to_owned).collect();
         let passed_over = PassedOver { positions: &held, keys: &keys, topics: &topics };
         let wanted = Wanted { partitions: &partitions, passed_over, most };
         let Some(rows) = self.ask(|store| store.read(&wanted)) else {
@@ -418,7 +426,7 @@ impl<'a> Worker<'a> {
 
     fn tell(&mut self) {
         let waiting = self.unsettled();
-        let is_halted = waiting > 0 || self.silent.topics().next().is_some();
+        let is_halted = waiting > 0 || self.recoveries.values().any(Recovering::is_halted);
         let reason = self.reason.clone();
         let trouble = is_halted.then_some(Trouble::Stream { waiting, reason });
         self.shared.trouble(Kind::Stream, trouble);

@@ -17,6 +17,7 @@ pub(crate) use sqlite::SqliteStore;
 use std::time::Duration;
 
 use bytes::Bytes;
+use uuid::Uuid;
 
 use crate::DatabaseError;
 use crate::entry::Unit;
@@ -116,8 +117,8 @@ pub(crate) struct Owned {
 pub(crate) struct Waiting {
     pub(crate) position: i64,
     pub(crate) event_id: String,
-    pub(crate) key: String,
     pub(crate) subject: String,
+    pub(crate) unit: Option<Uuid>,
 }
 
 /// Which rows are to be read.
@@ -134,7 +135,7 @@ pub(crate) struct PassedOver<'a> {
     /// Of rows that were read and are still there, in order.
     pub(crate) positions: &'a [i64],
     pub(crate) keys: &'a [String],
-    /// What their subjects begin with.
+    /// Their subjects without the key. Nor what stands behind them of their keys.
     pub(crate) topics: &'a [String],
 }
 

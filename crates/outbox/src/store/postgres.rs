@@ -116,8 +116,8 @@ impl Store for PostgresStore {
             Ok(Waiting {
                 position: row.try_get(0)?,
                 event_id: row.try_get(1)?,
-                key: row.try_get(2)?,
-                subject: row.try_get(3)?,
+                subject: row.try_get(2)?,
+                unit: row.try_get(3)?,
             })
         })
     }
@@ -127,7 +127,10 @@ impl Store for PostgresStore {
             wanted;
         let most = i64::from(*most);
         let values = [partitions as _, positions as _, &most as _, keys as _, topics as _];
-        self.queries.read.rows(&mut self.client, &values, read_row)
+        match topics.is_empty() {
+            true => self.queries.read.rows(&mut self.client, &values[..4], read_row),
+            false => self.queries.read_beside.rows(&mut self.client, &values, read_row),
+        }
     }
 
     fn sent(&mut self, sent: &[Sent], keep: Keep) -> Result<(), DatabaseError> {

@@ -161,7 +161,7 @@ impl Store for SqliteStore {
         most: u32,
     ) -> Result<Vec<Waiting>, DatabaseError> {
         let sql = format!(
-            "SELECT position, event_id, key, subject FROM {} \
+            "SELECT position, event_id, subject, unit FROM {} \
              WHERE position > ?1 AND +partition IN (SELECT value FROM json_each(?2)) \
              ORDER BY position LIMIT ?3",
             self.sql.table
@@ -171,31 +171,48 @@ impl Store for SqliteStore {
             Ok(Waiting {
                 position: row.get(0)?,
                 event_id: row.get(1)?,
-                key: row.get(2)?,
-                subject: row.get(3)?,
+                subject: row.get(2)?,
+                unit: row.get::<_, Option<[u8; 16]>>(3)?.map(Uuid::from_bytes),
             })
         })
     }
 
     fn read(&mut self, wanted: &Wanted<'_>) -> Result<Vec<Row>, DatabaseError> {
         let Sql { table, stopped, .. } = &self.sql;
-        // The plus keeps it from looking partitions up one by one, and then sorting all that waits.
-        let sql = format!(
-            "SELECT position, partition, event_id, key, subject, headers, payload, unit, unit_size \
-             FROM {table} AS waiting \
-             WHERE +partition IN (SELECT value FROM json_each(?1)) \
-             AND position NOT IN (SELECT value FROM json_each(?2)) \
-             AND key NOT IN (SELECT value FROM json_each(?4)) \
-             AND NOT EXISTS (SELECT 1 FROM json_each(?5) AS topic \
-             WHERE substr(waiting.subject, 1, length(topic.value)) = topic.value) \
-             AND NOT EXISTS (SELECT 1 FROM {stopped} AS stopped WHERE stopped.key = waiting.key) \
-             ORDER BY position LIMIT ?3"
-        );
         let Wanted { partitions, passed_over: PassedOver { positions, keys, topics }, most } =
             wanted;
-        let (keys, topics) = (json_texts(keys), json_texts(topics));
-        let params = params![json(partitions), json(positions), most, keys, topics];
-        self.rows("the rows that wait can not be read", &sql, params, read_row)
+        // Of each key, where its first row of these topics stands: what is behind it would overtake it.
+        let beside = format!(
+            "LEFT JOIN (SELECT key, min(position) AS position FROM {table} AS held \
+             WHERE EXISTS (SELECT 1 FROM json_each(?5) AS topic \
+             WHERE substr(held.subject, 1, length(topic.value) + 1) = topic.value || '.' \
+             AND instr(substr(held.subject, length(topic.value) + 2), '.') = 0) GROUP BY key) \
+             AS held ON held.key = waiting.key AND held.position <= waiting.position"
+        );
+        let (beside, is_free) = match topics.is_empty() {
+            true => ("", ""),
+            false => (&*beside, "AND held.key IS NULL"),
+        };
+        // The plus keeps it from looking partitions up one by one, and then sorting all that waits.
+        let sql = format!(
+            "SELECT waiting.position, partition, event_id, waiting.key, subject, headers, payload, \
+             unit, unit_size FROM {table} AS waiting {beside} \
+             WHERE +partition IN (SELECT value FROM json_each(?1)) \
+             AND waiting.position NOT IN (SELECT value FROM json_each(?2)) \
+             AND waiting.key NOT IN (SELECT value FROM json_each(?4)) {is_free} \
+             AND NOT EXISTS (SELECT 1 FROM {stopped} AS stopped WHERE stopped.key = waiting.key) \
+             ORDER BY waiting.position LIMIT ?3"
+        );
+        let doing = "the rows that wait can not be read";
+        let (partitions, positions, keys) = (json(partitions), json(positions), json_texts(keys));
+        match topics.is_empty() {
+            true => self.rows(doing, &sql, params![partitions, positions, most, keys], read_row),
+            false => {
+                let topics = json_texts(topics);
+                let params = params![partitions, positions, most, keys, topics];
+                self.rows(doing, &sql, params, read_row)
+            }
+        }
     }
 
     fn sent(&mut self, sent: &[Sent], keep: Keep) -> Result<(), DatabaseError> {

@@ -9,11 +9,11 @@ use jetlane::jetstream::ApiError;
 use super::{Worker, pause};
 use crate::relay::courier::Fate;
 use crate::relay::lines::{Load, topic};
-use crate::relay::lookup::Last;
+use crate::relay::lookup::{Last, is_unsent};
 use crate::store::{Owned, Row, Sent, Stop};
 
-/// How many loads are looked up at once.
-const MOST_LOOKUPS: usize = 256;
+/// How many subjects are looked up at once, about.
+const MOST_LOOKUPS: usize = 512;
 
 impl Worker<'_> {
     pub(super) fn land(&mut self) {
@@ -36,8 +36,7 @@ impl Worker<'_> {
         match fate {
             Fate::Stored { first } => {
                 if !self.is_current(&load) {
-                    // Rows that were read again must not go again.
-                    load.keys().into_iter().for_each(|key| self.lines.forget_idle_key(key));
+                    self.must_not_go_again(&load, now);
                 }
                 self.stored.push((load, first));
             }
@@ -55,6 +54,18 @@ impl Worker<'_> {
                 self.resting.add(now + pause(load.attempts), load);
             }
             Fate::Refused { why } => self.refuse(load, &why, now),
+        }
+    }
+
+    /// Its rows may have been read again since it was sent.
+    fn must_not_go_again(&mut self, stored: &Load, now: Instant) {
+        let positions: Vec<_> = stored.rows.iter().map(|row| row.position).collect();
+        positions.iter().for_each(|position| self.lines.forget_waiting(*position));
+        // What is last is known now, and it would be taken by the stream: it has to be looked up before.
+        for load in
+            self.resting.take(|load| load.rows.iter().any(|row| positions.contains(&row.position)))
+        {
+            self.doubtful.add(now, load);
         }
     }
 
@@ -108,7 +119,7 @@ impl Worker<'_> {
 
     /// Whether more loads can be looked up.
     pub(super) fn may_look_up(&self) -> bool {
-        self.doubts.len() < MOST_LOOKUPS
+        self.doubts.subjects() < MOST_LOOKUPS
     }
 
     /// Finds out what became of loads that may be stored, and sends those again that are not.
@@ -116,11 +127,12 @@ impl Worker<'_> {
         let now = Instant::now();
         let mut again = Vec::new();
         for (load, answers) in self.doubts.land() {
-            for (row, answer) in load.rows.iter().zip(&answers) {
-                self.heard(&row.subject, answer.as_ref().err(), now);
-            }
+            // Of who does not ask again, nothing is noted that only its next answer would end.
             if !self.is_current(&load) {
                 continue;
+            }
+            for (row, answer) in load.rows.iter().zip(&answers) {
+                self.heard(&row.subject, answer.as_ref().err(), now);
             }
             let last: Result<Vec<_>, _> = answers.into_iter().collect();
             match last {
@@ -149,8 +161,10 @@ impl Worker<'_> {
                 continue;
             }
             let topics: BTreeSet<_> = load.topics().collect();
-            let later = topics.into_iter().find_map(|topic| self.silent.wait(topic, now));
-            match later {
+            if load.attempts > 1 {
+                topics.iter().for_each(|topic| self.doubts.forget_stream(topic));
+            }
+            match self.silent.wait(&topics, now) {
                 Some(later) => self.doubtful.add(later, load),
                 None => {
                     let subjects = load.rows.iter().map(|row| row.subject.clone()).collect();
@@ -163,7 +177,16 @@ impl Worker<'_> {
     /// A stream has said what is last on a subject, or not.
     pub(super) fn heard(&mut self, subject: &str, error: Option<&ApiError>, now: Instant) {
         match error {
-            None => self.silent.answered(topic(subject)),
+            None => {
+                if self.silent.answered(topic(subject)) {
+                    // All that waited for it may be asked for at once.
+                    let waits = |load: &Load| load.topics().any(|of| of == topic(subject));
+                    for load in self.doubtful.take(waits) {
+                        self.doubtful.add(now, load);
+                    }
+                }
+            }
+            Some(error) if is_unsent(error) => self.reason = error.to_string(),
             Some(error) => {
                 self.reason = error.to_string();
                 self.silent.note(topic(subject), now);

@@ -7,12 +7,22 @@ use crate::relay::lookup::Answers;
 use crate::relay::recovery::{PAGE, Page, Progress, Recovery};
 use crate::store::Owned;
 
+/// How many pages are looked up at once, about: requests of others need room, too.
+const MOST_PAGES: usize = 3;
+
 /// A recovery, and when it goes on.
 pub(super) struct Recovering {
     pub(super) recovery: Recovery,
     next_page: Instant,
     /// How many passes have left topics aside.
     passes: u32,
+}
+
+impl Recovering {
+    /// Whether a stream has not answered.
+    pub(super) fn is_halted(&self) -> bool {
+        self.recovery.topics().next().is_some()
+    }
 }
 
 impl Worker<'_> {
@@ -27,7 +37,8 @@ impl Worker<'_> {
 
     /// When there is a page to read.
     pub(super) fn next_recovery(&self) -> Option<Instant> {
-        let can_go = self.recoveries.values().filter(|of| of.recovery.wants().is_some());
+        let may_ask = self.pages.len() < MOST_PAGES;
+        let can_go = self.recoveries.values().filter(|of| may_ask && of.recovery.wants().is_some());
         can_go.map(|of| of.next_page).min()
     }
 
@@ -37,6 +48,9 @@ impl Worker<'_> {
             self.page_found(number, &page, answers);
         }
         let now = Instant::now();
+        if self.pages.len() >= MOST_PAGES {
+            return;
+        }
         let due = self.recoveries.iter().filter(|(_, of)| of.next_page <= now);
         let due: Vec<_> = due.map(|(number, _)| *number).collect();
         for number in due {
@@ -49,7 +63,7 @@ impl Worker<'_> {
         let Some((partitions, after)) = wants else { return };
         let Some(rows) = self.ask(|store| store.waiting(&partitions, after, PAGE)) else { return };
         let Some(of) = self.recoveries.get_mut(&number) else { return };
-        let page = of.recovery.begin(rows);
+        let page = of.recovery.begin(rows, |topic| self.silent.has(topic));
         if page.subjects.is_empty() {
             self.page_found(number, &page, Vec::new());
         } else {
@@ -59,6 +73,9 @@ impl Worker<'_> {
 
     fn page_found(&mut self, number: u64, page: &Page, answers: Answers) {
         let now = Instant::now();
+        if !self.recoveries.contains_key(&number) {
+            return;
+        }
         for (subject, answer) in page.subjects.iter().zip(&answers) {
             self.heard(subject, answer.as_ref().err(), now);
         }

@@ -21,6 +21,13 @@ impl Resting {
         (first.key().0 <= now).then(|| first.remove())
     }
 
+    /// Takes out all that are so.
+    pub(super) fn take(&mut self, is_so: impl Fn(&Load) -> bool) -> Vec<Load> {
+        let such = self.loads.iter().filter(|(_, load)| is_so(load));
+        let such: Vec<_> = such.map(|(at, _)| *at).collect();
+        such.iter().filter_map(|at| self.loads.remove(at)).collect()
+    }
+
     pub(super) fn next(&self) -> Option<Instant> {
         self.loads.first_key_value().map(|((at, _), _)| *at)
     }

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use super::pause;
@@ -26,24 +26,28 @@ impl Silent {
         silence.ask_at = silence.ask_at.min(now + pause(silence.failures));
     }
 
-    /// There was one.
-    pub(super) fn answered(&mut self, topic: &str) {
-        self.topics.remove(topic);
+    /// There was one; whether it was silent.
+    pub(super) fn answered(&mut self, topic: &str) -> bool {
+        self.topics.remove(topic).is_some()
     }
 
-    /// When it may be asked for, if that is not now. Whoever may asks for all.
-    pub(super) fn wait(&mut self, topic: &str, now: Instant) -> Option<Instant> {
-        let silence = self.topics.get_mut(topic)?;
-        if now < silence.ask_at {
-            return Some(silence.ask_at);
+    pub(super) fn has(&self, topic: &str) -> bool {
+        self.topics.contains_key(topic)
+    }
+
+    /// When these may all be asked for, if that is not now. Whoever may asks for all others.
+    pub(super) fn wait(&mut self, topics: &BTreeSet<&str>, now: Instant) -> Option<Instant> {
+        let ask_at = topics.iter().filter_map(|topic| Some(self.topics.get(*topic)?.ask_at)).max();
+        if ask_at.is_some_and(|at| now < at) {
+            return ask_at;
         }
-        silence.failures = silence.failures.saturating_add(1);
-        silence.ask_at = now + ANSWER_WAIT + pause(silence.failures);
+        for topic in topics {
+            if let Some(silence) = self.topics.get_mut(*topic) {
+                silence.failures = silence.failures.saturating_add(1);
+                silence.ask_at = now + ANSWER_WAIT + pause(silence.failures);
+            }
+        }
         None
-    }
-
-    pub(super) fn topics(&self) -> impl Iterator<Item = &str> {
-        self.topics.keys().map(String::as_str)
     }
 }
 
@@ -54,17 +58,19 @@ mod tests {
     #[test]
     fn a_silent_topic_is_asked_for_by_one_at_a_time_and_ever_more_seldom() {
         let (mut silent, start) = (Silent::default(), Instant::now());
-        assert_eq!(silent.wait("a", start), None);
+        let [a, b, both] =
+            [&["a"][..], &["b"], &["a", "b"]].map(|of| BTreeSet::from_iter(of.iter().copied()));
+        assert_eq!(silent.wait(&a, start), None);
         silent.note("a", start);
         silent.note("a", start);
         let mut now = start;
         let mut pauses = Vec::new();
         for _ in 0..12 {
-            let next = silent.wait("a", now).unwrap();
-            assert_eq!(silent.wait("b", now), None, "others are asked for");
-            assert_eq!(silent.wait("a", next - Duration::from_nanos(1)), Some(next));
-            assert_eq!(silent.wait("a", next), None, "its time has come");
-            assert!(silent.wait("a", next + ANSWER_WAIT).is_some(), "somebody asks already");
+            let next = silent.wait(&a, now).unwrap();
+            assert_eq!(silent.wait(&b, now), None, "others are asked for");
+            assert_eq!(silent.wait(&both, next - Duration::from_nanos(1)), Some(next));
+            assert_eq!(silent.wait(&both, next), None, "its time has come");
+            assert!(silent.wait(&a, next + ANSWER_WAIT).is_some(), "somebody asks already");
             pauses.push(next - now);
             now = next;
             // It fails at once, for many.
@@ -74,8 +80,14 @@ mod tests {
         assert!(pauses[0] < Duration::from_millis(200), "{pauses:?}");
         assert!(pauses.iter().all(|pause| *pause <= Duration::from_secs(5)), "{pauses:?}");
         assert!(pauses[11] > 4 * pauses[0], "{pauses:?}");
-        assert_eq!(silent.topics().collect::<Vec<_>>(), ["a"]);
-        silent.answered("a");
-        assert_eq!((silent.wait("a", now), silent.topics().count()), (None, 0));
+        // Who may not ask for all takes nobody's turn.
+        silent.note("b", now);
+        let [for_a, for_b] = [&a, &b].map(|topics| silent.wait(topics, now).unwrap());
+        assert!(for_b < for_a);
+        assert_eq!(silent.wait(&both, for_b), Some(for_a));
+        assert_eq!(silent.wait(&b, for_b), None);
+        assert_eq!(["a", "b", "c"].map(|topic| silent.has(topic)), [true, true, false]);
+        assert_eq!([silent.answered("a"), silent.answered("a")], [true, false]);
+        assert_eq!(silent.wait(&a, now), None);
     }
 }
