@@ -40,6 +40,7 @@ behaviours! {
         a_permission_that_is_revoked_is_told_and_nothing_is_lost_when_it_is_given_back,
         a_stream_that_is_silent_at_a_takeover_holds_up_no_other,
         a_stream_that_falls_silent_holds_up_no_other,
+        no_event_overtakes_one_of_its_key_that_waits_for_another_stream,
         a_purged_stream_takes_the_next_events_of_its_keys,
         a_key_that_is_held_up_leaves_room_for_all_others;
     relay:

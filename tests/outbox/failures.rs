@@ -453,6 +453,37 @@ pub(crate) fn a_stream_that_falls_silent_holds_up_no_other(on: On) {
     relay.stop(PATIENCE).unwrap();
 }
 
+/// The order of a key is that of all its events, whatever streams they go to.
+pub(crate) fn no_event_overtakes_one_of_its_key_that_waits_for_another_stream(on: On) {
+    let service = on.with_stream(|topic| topic.stream("ORDERS"));
+    service.bus.topic("slow.>").stream("SLOW").ensure(Strategy::CreateOnly).unwrap();
+    let js = service.bus.jetstream();
+    let mut slow = js.stream_info("SLOW").wait().unwrap().config;
+    (slow.max_msgs, slow.discard) = (Some(1), Discard::New);
+    js.update_stream(&slow).wait().unwrap();
+    let relay = service.relay().start().unwrap();
+    let add = |events: &[(&'static str, &str)]| {
+        let events: Vec<_> = events.iter().map(|(topic, key)| (*topic, event(key).1)).collect();
+        service.add_events(&events, End::Commit);
+    };
+    add(&[("slow.changed", "x"), ("slow.changed", "y")]);
+    until("it is held up", || relay.status().troubles.len() == 1);
+    add(&[
+        ("order.changed", "a"),
+        ("slow.changed", "a"),
+        ("order.changed", "a"),
+        ("order.changed", "b"),
+    ]);
+    until("what may go is stored", || service.waiting() == 3);
+    let keys = || service.stored().into_iter().map(|(key, _)| key).collect::<Vec<_>>();
+    assert_eq!(keys(), ["a", "b"]);
+    slow.max_msgs = None;
+    js.update_stream(&slow).wait().unwrap();
+    until("nothing waits", || service.waiting() == 0);
+    assert_eq!(keys(), ["a", "b", "a"]);
+    relay.stop(PATIENCE).unwrap();
+}
+
 /// Longer than its lease: what it had nobody else has taken, as there is nobody else.
 #[test]
 fn a_relay_that_could_not_reach_its_database_for_longer_than_its_lease_takes_its_partitions_again()

@@ -200,3 +200,91 @@ impl Waiting {
         Sent { position: self.position, event_id: self.event_id.clone(), sequence }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use jetlane::jetstream::ApiError;
+
+    use super::*;
+
+    const UNIT: Uuid = Uuid::from_u128(7);
+
+    fn row(position: i64, subject: &str, unit: Option<Uuid>) -> Waiting {
+        let event_id = position.to_string();
+        Waiting { position, event_id, subject: subject.into(), unit }
+    }
+
+    /// What a page is answered, by subject: the sequence and the id of what is last, or nothing.
+    fn answers(page: &Page, last: &[(&str, u64, &str)]) -> Answers {
+        let answer = |subject: &String| {
+            let (_, sequence, id) = last.iter().find(|(known, ..)| known == subject)?;
+            Some(Last { sequence: *sequence, id: Some((*id).to_owned()) })
+        };
+        page.subjects.iter().map(|subject| answer(subject).ok_or(ApiError::NotAvailable)).collect()
+    }
+
+    /// Goes through a page; what was found, as position and sequence, and how far it is.
+    fn page(
+        recovery: &mut Recovery,
+        rows: Vec<Waiting>,
+        last: &[(&str, u64, &str)],
+    ) -> (Vec<(i64, u64)>, Progress) {
+        assert!(recovery.wants().is_some());
+        let page = recovery.begin(rows, |topic| topic == "silent");
+        assert!(recovery.wants().is_none(), "one page at a time");
+        let found = recovery.found(&page, answers(&page, last), &mut Expected::default());
+        let found = found.into_iter().map(|sent| (sent.position, sent.sequence)).collect();
+        (found, recovery.proceed(&page))
+    }
+
+    fn recovery() -> Recovery {
+        Recovery::of(vec![Owned { partition: 3, epoch: 1 }])
+    }
+
+    #[test]
+    fn what_is_last_is_stored_whichever_row_of_its_subject_it_is() {
+        let rows = [(1, "t.a"), (2, "t.b"), (3, "t.a"), (4, "t.c")];
+        let rows = rows.map(|(position, subject)| row(position, subject, None)).into();
+        let last = [("t.a", 70, "3"), ("t.b", 80, "other"), ("t.c", 90, "4")];
+        let found = page(&mut recovery(), rows, &last);
+        assert_eq!(found, (vec![(3, 70), (4, 90)], Progress::Done));
+    }
+
+    #[test]
+    fn a_unit_is_stored_with_all_its_rows_also_over_the_end_of_a_page() {
+        let mut recovery = recovery();
+        let mut rows: Vec<_> = (1..i64::from(PAGE)).map(|at| row(at, "t.x", None)).collect();
+        rows.push(row(600, "t.a", Some(UNIT)));
+        let last = [("t.x", 1, "other"), ("t.a", 72, "602"), ("t.b", 71, "601")];
+        assert_eq!(page(&mut recovery, rows, &last), (vec![], Progress::More));
+        let rows = [(601, "t.b"), (602, "t.a"), (603, "t.c")];
+        let rows = rows.map(|(position, subject)| row(position, subject, Some(UNIT))).into();
+        let last = [("t.b", 71, "601"), ("t.c", 80, "a later one")];
+        let found = page(&mut recovery, rows, &last);
+        assert_eq!(found, (vec![(600, 70), (601, 71), (602, 72), (603, 73)], Progress::Done));
+    }
+
+    #[test]
+    fn topics_that_are_not_answered_are_set_aside_and_gone_through_again() {
+        let mut recovery = recovery();
+        let rows = || {
+            let rows = [(1, "t.a"), (2, "mute.a"), (3, "silent.a"), (4, "mute.b")];
+            rows.map(|(position, subject)| row(position, subject, None)).to_vec()
+        };
+        assert_eq!(recovery.closed().len(), 1);
+        let (found, progress) = page(&mut recovery, rows(), &[("t.a", 7, "1")]);
+        assert_eq!((found, progress), (vec![(1, 7)], Progress::Aside));
+        assert_eq!(recovery.closed().len(), 0);
+        assert_eq!(recovery.topics().collect::<BTreeSet<_>>(), BTreeSet::from(["mute", "silent"]));
+        // It asks for these only, now also for those that were known to be silent.
+        let last = [("silent.a", 8, "3"), ("mute.a", 9, "2")];
+        assert_eq!(page(&mut recovery, rows(), &last), (vec![(2, 9), (3, 8)], Progress::Aside));
+        assert_eq!(recovery.topics().collect::<Vec<_>>(), ["mute"]);
+        // A pass in vain ends with its first page.
+        let mut many = rows();
+        many.extend((5..=i64::from(PAGE)).map(|at| row(at, "t.x", None)));
+        assert_eq!(page(&mut recovery, many, &[]), (vec![], Progress::Aside));
+        let last = [("mute.a", 10, "other"), ("mute.b", 11, "4")];
+        assert_eq!(page(&mut recovery, rows(), &last), (vec![(4, 11)], Progress::Done));
+    }
+}
