@@ -22,7 +22,7 @@ impl Worker {
         let policy = &self.task.policy;
         let is_tired = |held: &Held| policy.has_had_its_chances(held.delivery.delivered);
         // Events that are no others' business, or leave, are looked at one by one.
-        let is_any_tired = || [&job.held].into_iter().chain(&job.more).any(is_tired);
+        let is_any_tired = || [&job.held].into_iter().chain(job.behind()).any(is_tired);
         if job.can_be_split() && (self.shared.parked.any() || is_any_tired()) {
             job.split();
         }

@@ -30,14 +30,20 @@ impl Pace {
     }
 }
 
-/// An event on its lane, or several of one key that are handled together.
+/// An event on its lane, or several of one key that are handled together. It is moved a dozen times on its way, so what it seldom has is in boxes.
 #[derive(Debug)]
 pub(super) struct Job {
     pub(super) held: Held,
     /// Those behind it, for a handler of batches.
-    pub(super) more: VecDeque<Held>,
-    pub(super) pace: Steps,
+    more: Option<Box<More>>,
     pub(super) phase: Phase,
+}
+
+/// What is behind the first event of a job.
+#[derive(Debug)]
+struct More {
+    events: VecDeque<Held>,
+    pace: Steps,
 }
 
 /// How a job with several events goes.
@@ -55,9 +61,19 @@ pub(super) enum Phase {
     /// Its handler was not called, or not yet to an end.
     Fresh,
     /// Its handler has failed, and is called again.
-    Retrying { failures: u32, until: Instant, reason: String },
+    Retrying(Box<Retry>),
     /// It is not tried any more: its letter is to be stored.
-    Leaving(Leaving),
+    Leaving(Box<Leaving>),
+}
+
+/// Another attempt at an event.
+#[derive(Debug)]
+pub(super) struct Retry {
+    /// How often its handler has failed.
+    pub(super) failures: u32,
+    pub(super) until: Instant,
+    /// Why it failed last.
+    pub(super) reason: String,
 }
 
 /// An event on its way out.
@@ -72,18 +88,35 @@ pub(super) struct Leaving {
 
 impl Job {
     pub(super) fn new(held: Held) -> Self {
-        Self::batch(held, VecDeque::new())
+        Self { held, more: None, phase: Phase::Fresh }
     }
 
     pub(super) fn batch(held: Held, more: VecDeque<Held>) -> Self {
-        Self { held, more, pace: Steps::Together, phase: Phase::Fresh }
+        let more = More { events: more, pace: Steps::Together };
+        let more = (!more.events.is_empty()).then(|| Box::new(more));
+        Self { more, ..Self::new(held) }
+    }
+
+    /// Those behind the first.
+    pub(super) fn behind(&self) -> impl Iterator<Item = &Held> {
+        self.more.iter().flat_map(|more| more.events.iter())
+    }
+
+    /// Whether there is nothing behind the first.
+    #[inline]
+    pub(super) fn is_alone(&self) -> bool {
+        self.more.as_ref().is_none_or(|more| more.events.is_empty())
+    }
+
+    pub(super) fn pace(&self) -> Steps {
+        self.more.as_ref().map_or(Steps::Together, |more| more.pace)
     }
 
     /// How many events are handled at the next call.
     pub(super) fn count(&self) -> usize {
-        match self.pace {
-            Steps::Together => 1 + self.more.len(),
-            Steps::OneByOne => 1,
+        match &self.more {
+            Some(more) if more.pace == Steps::Together => 1 + more.events.len(),
+            _ => 1,
         }
     }
 
@@ -94,12 +127,15 @@ impl Job {
 
     /// From now on one by one, as if none had been tried.
     pub(super) fn split(&mut self) {
-        (self.pace, self.phase) = (Steps::OneByOne, Phase::Fresh);
+        self.phase = Phase::Fresh;
+        if let Some(more) = &mut self.more {
+            more.pace = Steps::OneByOne;
+        }
     }
 
     /// The next one, when one by one the first is settled.
     pub(super) fn advance(&mut self) -> bool {
-        match self.more.pop_front() {
+        match self.more.as_mut().and_then(|more| more.events.pop_front()) {
             Some(next) => {
                 (self.held, self.phase) = (next, Phase::Fresh);
                 true
@@ -109,21 +145,25 @@ impl Job {
     }
 
     pub(super) fn receipts(&self) -> impl Iterator<Item = Receipt> {
-        [&self.held].into_iter().chain(&self.more).map(|held| held.receipt)
+        [&self.held].into_iter().chain(self.behind()).map(|held| held.receipt)
     }
 
     /// How often its handler has failed.
     pub(super) fn failures(&self) -> u32 {
         match &self.phase {
             Phase::Fresh => 0,
-            Phase::Retrying { failures, .. } => *failures,
+            Phase::Retrying(retry) => retry.failures,
             Phase::Leaving(leaving) => leaving.story.attempts,
         }
     }
 
     pub(super) fn leave(&mut self, kind: Kind, reason: String) {
         let story = Story { kind, reason, attempts: self.failures() };
-        self.phase = Phase::Leaving(Leaving { story, ticket: None, failed: 0 });
+        self.phase = Phase::Leaving(Box::new(Leaving { story, ticket: None, failed: 0 }));
+    }
+
+    pub(super) fn try_again(&mut self, failures: u32, until: Instant, reason: String) {
+        self.phase = Phase::Retrying(Box::new(Retry { failures, until, reason }));
     }
 }
 

@@ -101,7 +101,7 @@ impl Shared {
         let mut receipts = self.at_work[lane].receipts.lock();
         receipts.first = Some(job.held.receipt);
         receipts.more.clear();
-        if !job.more.is_empty() {
+        if !job.is_alone() {
             receipts.more.extend(job.receipts().skip(1));
         }
     }

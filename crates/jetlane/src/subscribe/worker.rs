@@ -75,7 +75,7 @@ impl Worker {
 
     /// Handles a batch, or the next one of those that go one by one.
     fn handle_batch(&self, job: &Job, handler: &OnBatch) -> Verdict {
-        let together = job.more.iter().take(job.count() - 1);
+        let together = job.behind().take(job.count() - 1);
         let all = [&job.held].into_iter().chain(together);
         let events: Vec<_> = all.map(RawEvent::delivered_by).collect();
         let _span = seeing::enter_raw(&self.task.name, &events[0]);
@@ -141,7 +141,7 @@ impl Worker {
         let after = after.unwrap_or_else(|| policy.pace.after(failures));
         // The clock can not count further than that.
         let until = now.checked_add(after).unwrap_or(now + Duration::from_secs(86_400));
-        job.phase = Phase::Retrying { failures, until, reason };
+        job.try_again(failures, until, reason);
         self.wait(job, now)
     }
 
@@ -149,30 +149,29 @@ impl Worker {
     fn fail(&self, job: &mut Job, reason: &str) -> u32 {
         let failures = job.failures().saturating_add(1);
         self.shared.stalled.note(&job.held, failures, reason);
-        let reason = String::new();
-        job.phase = Phase::Retrying { failures, until: Instant::now(), reason };
+        job.try_again(failures, Instant::now(), String::new());
         failures
     }
 
     /// Waits for the next attempt. Events that others can not be acknowledged before look up meanwhile.
     fn wait(&self, job: &mut Job, now: Instant) -> Step {
         let can_be_split = job.can_be_split();
-        let Phase::Retrying { failures, until, reason } = &mut job.phase else {
+        let Phase::Retrying(retry) = &mut job.phase else {
             return Step::Again { after: Duration::ZERO };
         };
-        let left = until.saturating_duration_since(now);
+        let left = retry.until.saturating_duration_since(now);
         let policy = &self.task.policy;
         if !policy.is_in_a_hurry() {
             return Step::Again { after: left };
         }
-        match policy.gives_up(*failures, self.shared.holds_up(job.held.receipt)) {
+        match policy.gives_up(retry.failures, self.shared.holds_up(job.held.receipt)) {
             None => Step::Again { after: left.min(CROWD_LOOK) },
             Some(_) if can_be_split => {
                 job.split();
                 Step::Again { after: Duration::ZERO }
             }
             Some(kind) => {
-                let reason = std::mem::take(reason);
+                let reason = std::mem::take(&mut retry.reason);
                 job.leave(kind, reason);
                 self.send_off(job)
             }
@@ -220,7 +219,7 @@ impl Worker {
     #[inline]
     pub(super) fn settle(&self, job: &mut Job, settle: Settle) -> Step {
         self.shared.stalled.resolve(&job.held);
-        match job.more.is_empty() {
+        match job.is_alone() {
             true => {
                 self.shared.end_work(self.lane, job.held.receipt, settle);
                 Step::Done
@@ -231,7 +230,7 @@ impl Worker {
 
     #[cold]
     fn settle_batch(&self, job: &mut Job, settle: Settle) -> Step {
-        if job.pace == Steps::Together {
+        if job.pace() == Steps::Together {
             self.shared.end_batch(self.lane, job, &settle);
             return Step::Done;
         }
@@ -252,8 +251,8 @@ impl jetlane_lanes::Worker for Worker {
                     return step;
                 }
             }
-            Phase::Retrying { until, .. } => {
-                let (until, now) = (*until, Instant::now());
+            Phase::Retrying(retry) => {
+                let (until, now) = (retry.until, Instant::now());
                 if now < until {
                     return self.wait(job, now);
                 }
