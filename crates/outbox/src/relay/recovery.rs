@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::expected::Expected;
 use super::lines::topic;
-use super::lookup::{Answers, Last};
+use super::lookup::{Answers, Last, is_unsent};
 use crate::store::{Owned, Sent, Waiting};
 
 /// How many rows are looked up at once.
@@ -115,23 +115,30 @@ impl Recovery {
         Page { rows, subjects }
     }
 
-    /// A page was looked up: the rows that are stored already.
+    /// A page was looked up: the rows that are stored already. `None` if there was no room for all questions: the page is to be read again, and
+    /// what was answered is known then.
     pub(crate) fn found(
         &mut self,
         page: &Page,
         answers: Answers,
         expected: &mut Expected,
-    ) -> Vec<Sent> {
+    ) -> Option<Vec<Sent>> {
         self.is_asking = false;
+        let mut was_asked = true;
         for (subject, last) in page.subjects.iter().zip(answers) {
             match last {
                 Ok(last) => {
                     expected.note(subject, last.sequence);
                     self.known.insert(subject.clone(), last);
                 }
+                Err(error) if is_unsent(&error) => was_asked = false,
                 Err(_) => _ = self.aside.insert(topic(subject).to_owned()),
             }
         }
+        was_asked.then(|| self.stored(page))
+    }
+
+    fn stored(&mut self, page: &Page) -> Vec<Sent> {
         let mut sent = Vec::new();
         for row in &page.rows {
             let last = self.known.get(&row.subject);
@@ -143,6 +150,12 @@ impl Recovery {
             }
         }
         sent
+    }
+
+    /// What was found could not be taken out: the pass begins again.
+    pub(crate) fn start_over(&mut self) {
+        self.after = i64::MIN;
+        self.units.clear();
     }
 
     /// What was found of a page is taken out: the next one.
@@ -232,7 +245,7 @@ mod tests {
         assert!(recovery.wants().is_some());
         let page = recovery.begin(rows, |topic| topic == "silent");
         assert!(recovery.wants().is_none(), "one page at a time");
-        let found = recovery.found(&page, answers(&page, last), &mut Expected::default());
+        let found = recovery.found(&page, answers(&page, last), &mut Expected::default()).unwrap();
         let found = found.into_iter().map(|sent| (sent.position, sent.sequence)).collect();
         (found, recovery.proceed(&page))
     }
@@ -262,6 +275,38 @@ mod tests {
         let last = [("t.b", 71, "601"), ("t.c", 80, "a later one")];
         let found = page(&mut recovery, rows, &last);
         assert_eq!(found, (vec![(600, 70), (601, 71), (602, 72), (603, 73)], Progress::Done));
+    }
+
+    #[test]
+    fn a_page_for_which_there_is_no_room_is_asked_for_again_with_what_is_missing() {
+        let mut recovery = recovery();
+        let rows = || {
+            let rows = [(1, "t.a"), (2, "t.b")];
+            rows.map(|(position, subject)| row(position, subject, Some(UNIT))).to_vec()
+        };
+        let page = recovery.begin(rows(), |_| false);
+        let mut answers = answers(&page, &[("t.a", 7, "1"), ("t.b", 8, "2")]);
+        answers[1] = Err(ApiError::Request(jetlane::client::RequestError::TooMany));
+        assert_eq!(recovery.found(&page, answers, &mut Expected::default()), None);
+        let (again, after) = (recovery.begin(rows(), |_| false), recovery.after);
+        assert_eq!((again.subjects, after), (vec!["t.b".to_owned()], i64::MIN));
+        assert_eq!(recovery.topics().count(), 0, "nobody is silent");
+    }
+
+    #[test]
+    fn a_pass_that_starts_over_counts_the_rows_of_a_unit_anew() {
+        let mut recovery = recovery();
+        let rows = || vec![row(1, "t.a", Some(UNIT)), row(2, "t.b", Some(UNIT))];
+        let last = [("t.a", 7, "1"), ("t.b", 8, "2")];
+        let page = recovery.begin(rows(), |_| false);
+        let found = |recovery: &mut Recovery, page: &Page| {
+            let found = recovery.found(page, answers(page, &last), &mut Expected::default());
+            found.unwrap().iter().map(|sent| (sent.position, sent.sequence)).collect::<Vec<_>>()
+        };
+        assert_eq!(found(&mut recovery, &page), [(1, 7), (2, 8)]);
+        recovery.start_over();
+        let page = recovery.begin(rows(), |_| false);
+        assert_eq!(found(&mut recovery, &page), [(1, 7), (2, 8)]);
     }
 
     #[test]

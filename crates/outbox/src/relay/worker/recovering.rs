@@ -80,12 +80,19 @@ impl Worker<'_> {
             self.heard(subject, answer.as_ref().err(), now);
         }
         let Some(of) = self.recoveries.get_mut(&number) else { return };
-        let sent = of.recovery.found(page, answers, &mut self.courier.expected);
+        let Some(sent) = of.recovery.found(page, answers, &mut self.courier.expected) else {
+            of.next_page = now + pause(1);
+            return;
+        };
         let keep = self.settings.keep;
         if !sent.is_empty() && self.ask(|store| store.sent(&sent, keep)).is_none() {
-            // The same page again, when the database is back.
+            if let Some(of) = self.recoveries.get_mut(&number) {
+                of.recovery.start_over();
+            }
             return;
         }
+        // A unit over several topics may have been read in part.
+        sent.iter().for_each(|sent| self.lines.forget_waiting(sent.position));
         self.shared.change(|status| {
             status.found += sent.len() as u64;
             status.published += sent.len() as u64;
