@@ -78,12 +78,7 @@ impl Client {
         payload: impl AsRef<[u8]>,
         timeout: Duration,
     ) -> Result<Request, RequestError> {
-        let (subject, payload) =
-            (subject.as_subject().map_err(PublishError::from)?, payload.as_ref());
-        self.ask(subject, payload.len(), timeout, Room::Comes, |out, reply| {
-            encode::publish(out, subject.as_bytes(), reply, payload);
-            Ok(())
-        })
+        self.ask_plainly(subject, payload, timeout, Room::Comes)
     }
 
     /// As [`Client::request`], and never waits for room.
@@ -96,12 +91,7 @@ impl Client {
         payload: impl AsRef<[u8]>,
         timeout: Duration,
     ) -> Result<Request, RequestError> {
-        let (subject, payload) =
-            (subject.as_subject().map_err(PublishError::from)?, payload.as_ref());
-        self.ask(subject, payload.len(), timeout, Room::IsThere, |out, reply| {
-            encode::publish(out, subject.as_bytes(), reply, payload);
-            Ok(())
-        })
+        self.ask_plainly(subject, payload, timeout, Room::IsThere)
     }
 
     /// As [`Client::request`], with headers.
@@ -120,6 +110,22 @@ impl Client {
         let size = headers.encoded_len() + payload.len();
         self.ask(subject, size, timeout, Room::Comes, |out, reply| {
             encode::publish_with_headers(out, subject.as_bytes(), reply, headers, payload)
+        })
+    }
+
+    /// Sends a request without headers.
+    fn ask_plainly(
+        &self,
+        subject: impl AsSubject,
+        payload: impl AsRef<[u8]>,
+        timeout: Duration,
+        room: Room,
+    ) -> Result<Request, RequestError> {
+        let (subject, payload) =
+            (subject.as_subject().map_err(PublishError::from)?, payload.as_ref());
+        self.ask(subject, payload.len(), timeout, room, |out, reply| {
+            encode::publish(out, subject.as_bytes(), reply, payload);
+            Ok(())
         })
     }
 
