@@ -349,14 +349,25 @@ pub(crate) fn a_purged_stream_takes_the_next_events_of_its_keys(on: On) {
     relay.stop(PATIENCE).unwrap();
 }
 
-/// More events of one key than a relay holds in memory, and none of them can be stored now.
-pub(crate) fn a_key_that_is_held_up_leaves_room_for_all_others(on: On) {
-    let mut service = on.with_stream(|topic| topic.stream("ORDERS"));
+/// A service with a second stream, which takes one event and no more.
+fn with_slow_stream(on: On) -> (Service, StreamConfig) {
+    let service = on.with_stream(|topic| topic.stream("ORDERS"));
     service.bus.topic("slow.>").stream("SLOW").ensure(Strategy::CreateOnly).unwrap();
     let js = service.bus.jetstream();
     let mut slow = js.stream_info("SLOW").wait().unwrap().config;
     (slow.max_msgs, slow.discard) = (Some(1), Discard::New);
     js.update_stream(&slow).wait().unwrap();
+    (service, slow)
+}
+
+fn make_room(service: &Service, mut slow: StreamConfig) {
+    slow.max_msgs = None;
+    service.bus.jetstream().update_stream(&slow).wait().unwrap();
+}
+
+/// More events of one key than a relay holds in memory, and none of them can be stored now.
+pub(crate) fn a_key_that_is_held_up_leaves_room_for_all_others(on: On) {
+    let (mut service, slow) = with_slow_stream(on);
     let relay = service.relay().most(100).start().unwrap();
     let event_of = |key: &str| ("slow.changed", event(key).1);
     let many: Vec<_> = (0..500).map(|_| event_of("slow")).collect();
@@ -367,8 +378,7 @@ pub(crate) fn a_key_that_is_held_up_leaves_room_for_all_others(on: On) {
     service.add(&keys);
     until("all others are stored", || service.waiting() == 499);
     // It goes on in order, whatever was left in the table meanwhile.
-    slow.max_msgs = None;
-    service.bus.jetstream().update_stream(&slow).wait().unwrap();
+    make_room(&service, slow);
     until("nothing waits", || service.waiting() == 0);
     let js = service.bus.jetstream();
     let ids: Vec<_> = (1..=500)
@@ -455,12 +465,7 @@ pub(crate) fn a_stream_that_falls_silent_holds_up_no_other(on: On) {
 
 /// The order of a key is that of all its events, whatever streams they go to.
 pub(crate) fn no_event_overtakes_one_of_its_key_that_waits_for_another_stream(on: On) {
-    let service = on.with_stream(|topic| topic.stream("ORDERS"));
-    service.bus.topic("slow.>").stream("SLOW").ensure(Strategy::CreateOnly).unwrap();
-    let js = service.bus.jetstream();
-    let mut slow = js.stream_info("SLOW").wait().unwrap().config;
-    (slow.max_msgs, slow.discard) = (Some(1), Discard::New);
-    js.update_stream(&slow).wait().unwrap();
+    let (service, slow) = with_slow_stream(on);
     let relay = service.relay().start().unwrap();
     let add = |events: &[(&'static str, &str)]| {
         let events: Vec<_> = events.iter().map(|(topic, key)| (*topic, event(key).1)).collect();
@@ -477,8 +482,7 @@ pub(crate) fn no_event_overtakes_one_of_its_key_that_waits_for_another_stream(on
     until("what may go is stored", || service.waiting() == 3);
     let keys = || service.stored().into_iter().map(|(key, _)| key).collect::<Vec<_>>();
     assert_eq!(keys(), ["a", "b"]);
-    slow.max_msgs = None;
-    js.update_stream(&slow).wait().unwrap();
+    make_room(&service, slow);
     until("nothing waits", || service.waiting() == 0);
     assert_eq!(keys(), ["a", "b", "a"]);
     relay.stop(PATIENCE).unwrap();
