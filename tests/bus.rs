@@ -46,7 +46,7 @@ fn publish(
     let tickets: Vec<_> = payloads
         .into_iter()
         .map(|payload| {
-            let event = Envelope::new(aggregate.to_string(), "Tested", payload);
+            let event = Envelope::new(aggregate, "Tested", payload);
             bus.publish(topic, event).unwrap()
         })
         .collect();

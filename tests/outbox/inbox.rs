@@ -174,7 +174,7 @@ fn bus() -> (Server, EventBus) {
 
 /// Publishes an event of a key with this id, as if it were new to the stream.
 fn publish(bus: &EventBus, key: &str, id: &str) {
-    let event = Envelope::new(key.to_owned(), "Changed", "{}").with_event_id(id.to_owned());
+    let event = Envelope::new(key, "Changed", "{}").with_event_id(id);
     let headers = event.headers().unwrap();
     let encoded = {
         let mut block = Vec::new();

@@ -243,5 +243,5 @@ impl Service {
 }
 
 pub(crate) fn event(key: &str) -> (&'static str, Envelope) {
-    ("order.changed", Envelope::new(key.to_owned(), "OrderChanged", Bytes::from_static(b"{}")))
+    ("order.changed", Envelope::new(key, "OrderChanged", Bytes::from_static(b"{}")))
 }

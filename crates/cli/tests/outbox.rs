@@ -39,7 +39,7 @@ impl Shop {
     }
 
     fn add(&self, key: &str, payload: Vec<u8>) {
-        let event = Envelope::new(key.to_owned(), "OrderChanged", payload);
+        let event = Envelope::new(key, "OrderChanged", payload);
         Outbox::new().add(&self.connect(), "order.changed", event).unwrap();
     }
 

@@ -3,8 +3,6 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use bytes::Bytes;
-use bytestring::ByteString;
 use jiff::Timestamp;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -43,21 +41,14 @@ pub(super) fn present<'de, D: Deserializer<'de>>(
     <&RawValue>::deserialize(deserializer).map(Some)
 }
 
-/// The text of a field of `json`, if there is any. It shares the bytes of `json` unless it has escapes.
-pub(super) fn text(
-    json: &Bytes,
+/// The text of a field, if there is any.
+pub(super) fn text<'a>(
     field: &'static str,
-    value: Option<&RawValue>,
-) -> Result<Option<ByteString>, EnvelopeError> {
+    value: Option<&'a RawValue>,
+) -> Result<Option<Cow<'a, str>>, EnvelopeError> {
     let Some(value) = value else { return Ok(None) };
-    let bad = || unreadable(field, value.get().as_bytes());
-    let Text(text) = serde_json::from_str(value.get()).map_err(|_| bad())?;
-    let text = match text {
-        Cow::Borrowed(plain) => {
-            ByteString::try_from(json.slice_ref(plain.as_bytes())).map_err(|_| bad())?
-        }
-        Cow::Owned(text) => text.into(),
-    };
+    let read = serde_json::from_str(value.get());
+    let Text(text) = read.map_err(|_| unreadable(field, value.get().as_bytes()))?;
     Ok(Some(text).filter(|text| !text.is_empty()))
 }
 

@@ -5,6 +5,7 @@ use jetlane_client::{HeaderBlock, Headers, Message};
 
 use super::error::{excerpt, unreadable};
 use super::header::{AGGREGATE_ID, CONTENT_ENCODING, EnvelopeHeaders, Found, MSG_ID, check};
+use super::texts::Field;
 use super::{Envelope, EnvelopeError, cloud_events, json};
 use crate::payload::unpack;
 
@@ -97,11 +98,11 @@ pub(super) fn read_other(
             check_format(content_type(message).unwrap_or_default())?;
             cloud_events::read_structured(&message.payload_bytes())?
         }
-        _ => with_msg_id(Envelope::from_json(message.payload_bytes())?, message, found.msg_id),
+        _ => with_msg_id(Envelope::from_json(message.payload_bytes())?, found.msg_id),
     };
     match Envelope::key_header(message) {
-        Some(key) if key != envelope.aggregate_id.as_bytes() => {
-            let envelope = excerpt(envelope.aggregate_id.as_bytes());
+        Some(key) if key != envelope.aggregate_id().as_bytes() => {
+            let envelope = excerpt(envelope.aggregate_id().as_bytes());
             Err(EnvelopeError::OtherAggregate { header: excerpt(key), envelope })
         }
         _ => Ok(envelope),
@@ -119,8 +120,8 @@ fn read_binary(
     };
     let mut envelope = cloud_events::read_binary(message, payload)?;
     // Where the content type of the data stands some libraries see as the bindings of other protocols do.
-    if let (None, Some(kind)) = (&envelope.content_type, found.content_type) {
-        envelope.content_type = message.share(kind).try_into().ok();
+    if envelope.content_type().is_none() {
+        envelope.texts.set_if(Field::ContentType, found.content_type.and_then(text));
     }
     Ok(envelope)
 }
@@ -142,18 +143,21 @@ pub(super) fn read_doubled(message: &Message, found: &Found<'_>) -> Option<Envel
         return None;
     }
     let envelope = Envelope::from_json(message.payload_bytes()).ok()?;
-    let same = found.aggregate_id == Some(envelope.aggregate_id.as_bytes())
-        && found.event_type == Some(envelope.event_type.as_bytes());
-    same.then(|| with_msg_id(envelope, message, found.event_id.or(found.msg_id)))
+    let same = found.aggregate_id == Some(envelope.aggregate_id().as_bytes())
+        && found.event_type == Some(envelope.event_type().as_bytes());
+    same.then(|| with_msg_id(envelope, found.event_id.or(found.msg_id)))
 }
 
 /// An event without an id of its own has that by which the server recognised duplicates.
-fn with_msg_id(mut envelope: Envelope, message: &Message, msg_id: Option<&[u8]>) -> Envelope {
-    let msg_id = msg_id.filter(|id| !id.is_empty());
-    if let (None, Some(id)) = (&envelope.event_id, msg_id) {
-        envelope.event_id = message.share(id).try_into().ok();
+fn with_msg_id(mut envelope: Envelope, msg_id: Option<&[u8]>) -> Envelope {
+    if envelope.event_id().is_none() {
+        envelope.texts.set_if(Field::EventId, msg_id.filter(|id| !id.is_empty()).and_then(text));
     }
     envelope
+}
+
+fn text(value: &[u8]) -> Option<&str> {
+    str::from_utf8(value).ok()
 }
 
 /// An event as it stands in a message: its headers and its body, which belong together. As a header block it is the headers.
@@ -227,8 +231,8 @@ impl Envelope {
 
     /// What every form has as headers. Lanes look for the aggregate id first.
     fn add_ids(&self, headers: &mut Headers) -> Result<(), EnvelopeError> {
-        add(headers, AGGREGATE_ID, &self.aggregate_id)?;
-        match &self.event_id {
+        add(headers, AGGREGATE_ID, self.aggregate_id())?;
+        match self.event_id() {
             Some(id) => add(headers, MSG_ID, id),
             None => Ok(()),
         }

@@ -3,11 +3,11 @@
 use std::fmt::{self, Write};
 
 use bytes::Bytes;
-use bytestring::ByteString;
 use jetlane_client::{HeaderBlock, Headers, Message};
 use jiff::Timestamp;
 
 use super::error::unreadable;
+use super::texts::{Field, Texts};
 use super::{Envelope, EnvelopeError, form, ours, time};
 use crate::payload::{Compression, Packed, unpack};
 
@@ -62,30 +62,31 @@ impl Envelope {
         if let Some(envelope) = form::read_doubled(message, &found) {
             return Ok(envelope);
         }
-        let text = |field, value: &[u8]| {
-            ByteString::try_from(message.share(value)).map_err(|_| unreadable(field, value))
-        };
-        let optional = |field, value: Option<&[u8]>| match value {
-            Some(value) if !value.is_empty() => text(field, value).map(Some),
-            _ => Ok(None),
-        };
         let event_id = found.event_id.or(found.msg_id);
-        Ok(Self {
-            event_id: Some(text(EVENT_ID, needed(EVENT_ID, event_id)?)?),
-            aggregate_id: text(AGGREGATE_ID, needed(AGGREGATE_ID, found.aggregate_id)?)?,
-            event_type: text(EVENT_TYPE, needed(EVENT_TYPE, found.event_type)?)?,
-            event_version: parse(EVENT_VERSION, needed(EVENT_VERSION, found.event_version)?)?,
-            timestamp: read_time(needed(TIMESTAMP, found.timestamp)?)?,
-            trace_id: optional(TRACE_ID, found.trace_id)?,
-            correlation_id: optional(CORRELATION_ID, found.correlation_id)?,
-            source: optional(SOURCE, found.source)?,
-            content_type: optional(CONTENT_TYPE, found.content_type)?,
-            payload: match found.content_encoding {
-                None => message.payload_bytes(),
-                Some(encoding) => unpack(encoding, message.payload(), most)?,
-            },
-            packed: Packed::default(),
-        })
+        let mut texts = Texts::with_capacity(256);
+        texts.set(Field::EventId, text(EVENT_ID, needed(EVENT_ID, event_id)?)?);
+        texts.set(
+            Field::AggregateId,
+            text(AGGREGATE_ID, needed(AGGREGATE_ID, found.aggregate_id)?)?,
+        );
+        texts.set(Field::EventType, text(EVENT_TYPE, needed(EVENT_TYPE, found.event_type)?)?);
+        let event_version = parse(EVENT_VERSION, needed(EVENT_VERSION, found.event_version)?)?;
+        let timestamp = read_time(needed(TIMESTAMP, found.timestamp)?)?;
+        for (field, name, value) in [
+            (Field::TraceId, TRACE_ID, found.trace_id),
+            (Field::CorrelationId, CORRELATION_ID, found.correlation_id),
+            (Field::Source, SOURCE, found.source),
+            (Field::ContentType, CONTENT_TYPE, found.content_type),
+        ] {
+            if let Some(value) = value.filter(|value| !value.is_empty()) {
+                texts.set(field, text(name, value)?);
+            }
+        }
+        let payload = match found.content_encoding {
+            None => message.payload_bytes(),
+            Some(encoding) => unpack(encoding, message.payload(), most)?,
+        };
+        Ok(Self { texts, event_version, timestamp, payload, packed: Packed::default() })
     }
 
     /// Checks that it can be sent, and prepares its headers: for those who publish it by the layer below, with
@@ -97,7 +98,7 @@ impl Envelope {
         for (field, value) in self.fields() {
             check(field, value)?;
         }
-        if self.event_id.is_none() {
+        if self.event_id().is_none() {
             return Err(EnvelopeError::Missing { field: EVENT_ID });
         }
         let mut digits = Short::default();
@@ -236,16 +237,17 @@ impl<'a> Found<'a> {
     }
 }
 
-#[inline]
 fn needed<'a>(field: &'static str, value: Option<&'a [u8]>) -> Result<&'a [u8], EnvelopeError> {
-    // Made only where it is one: to drop an error again costs as much as to read a field.
     match value {
         Some(value) if !value.is_empty() => Ok(value),
         _ => Err(EnvelopeError::Missing { field }),
     }
 }
 
-#[inline]
+fn text<'a>(field: &'static str, value: &'a [u8]) -> Result<&'a str, EnvelopeError> {
+    str::from_utf8(value).map_err(|_| unreadable(field, value))
+}
+
 fn read_time(value: &[u8]) -> Result<Timestamp, EnvelopeError> {
     match time::usual(value) {
         Some(time) => Ok(time),

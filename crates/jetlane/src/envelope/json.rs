@@ -4,6 +4,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::texts::{Field, Texts};
 use super::{Envelope, EnvelopeError, body};
 use crate::payload::Packed;
 
@@ -64,20 +65,20 @@ impl Envelope {
     /// the time is before the year 0. Always the caller's fault.
     pub fn to_json(&self) -> Result<Bytes, EnvelopeError> {
         for (field, value) in [
-            (AGGREGATE_ID, Some(&self.aggregate_id)),
-            (EVENT_TYPE, Some(&self.event_type)),
-            (EVENT_ID, self.event_id.as_ref()),
-            (TRACE_ID, self.trace_id.as_ref()),
-            (CORRELATION_ID, self.correlation_id.as_ref()),
+            (AGGREGATE_ID, Some(self.aggregate_id())),
+            (EVENT_TYPE, Some(self.event_type())),
+            (EVENT_ID, self.event_id()),
+            (TRACE_ID, self.trace_id()),
+            (CORRELATION_ID, self.correlation_id()),
         ] {
-            if value.is_some_and(|value| value.is_empty()) {
+            if value.is_some_and(str::is_empty) {
                 return Err(EnvelopeError::Missing { field });
             }
         }
         let written = Written {
             event_id: self.event_id(),
-            aggregate_id: &self.aggregate_id,
-            event_type: &self.event_type,
+            aggregate_id: self.aggregate_id(),
+            event_type: self.event_type(),
             event_version: self.event_version,
             timestamp: body::rfc3339(TIMESTAMP, self.timestamp)?,
             trace_id: self.trace_id(),
@@ -90,30 +91,27 @@ impl Envelope {
     }
 
     /// Reads what [`Envelope::to_json`] writes, or the Go system does. Ids that are `null` or empty count as left out, and fields
-    /// of other names are passed over. What it returns shares the bytes of `json`.
+    /// of other names are passed over. The payload shares the bytes of `json`.
     ///
     /// # Errors
     /// [`EnvelopeError`] if it is no JSON object, a field is there twice, is missing, or can not be read: the fault of who wrote it.
     pub fn from_json(json: impl Into<Bytes>) -> Result<Self, EnvelopeError> {
         let json = json.into();
         let fields: Fields<'_> = body::object(&json)?;
-        let text = |field, value| body::text(&json, field, value);
-        let needed = |field, value| body::needed(field, text(field, value)?);
+        let needed = |field, value| body::needed(field, body::text(field, value)?);
         let timestamp = needed(TIMESTAMP, fields.timestamp)?;
-        let payload = body::needed(PAYLOAD, fields.payload)?;
-        Ok(Self {
-            event_id: text(EVENT_ID, fields.event_id)?,
-            aggregate_id: needed(AGGREGATE_ID, fields.aggregate_id)?,
-            event_type: needed(EVENT_TYPE, fields.event_type)?,
-            event_version: body::integer(EVENT_VERSION, fields.event_version)?,
-            timestamp: body::time(TIMESTAMP, &timestamp)?,
-            trace_id: text(TRACE_ID, fields.trace_id)?,
-            correlation_id: text(CORRELATION_ID, fields.correlation_id)?,
-            source: None,
-            content_type: None,
-            payload: json.slice_ref(payload.get().as_bytes()),
-            packed: Packed::default(),
-        })
+        let payload = body::needed(PAYLOAD, fields.payload)?.get();
+        // No more than all that is not payload, and mostly that is little.
+        let mut texts = Texts::with_capacity((json.len() - payload.len()).min(256));
+        texts.set_if(Field::EventId, body::text(EVENT_ID, fields.event_id)?);
+        texts.set(Field::AggregateId, needed(AGGREGATE_ID, fields.aggregate_id)?);
+        texts.set(Field::EventType, needed(EVENT_TYPE, fields.event_type)?);
+        let event_version = body::integer(EVENT_VERSION, fields.event_version)?;
+        let timestamp = body::time(TIMESTAMP, &timestamp)?;
+        texts.set_if(Field::TraceId, body::text(TRACE_ID, fields.trace_id)?);
+        texts.set_if(Field::CorrelationId, body::text(CORRELATION_ID, fields.correlation_id)?);
+        let payload = json.slice_ref(payload.as_bytes());
+        Ok(Self { texts, event_version, timestamp, payload, packed: Packed::default() })
     }
 }
 

@@ -9,16 +9,17 @@ mod json;
 mod ours;
 mod routing;
 mod scan;
+mod texts;
 mod time;
 
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use bytestring::ByteString;
 use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::payload::Packed;
+use texts::{Field, Texts};
 
 pub use error::EnvelopeError;
 pub(crate) use error::excerpt;
@@ -30,7 +31,8 @@ pub use header::EnvelopeHeaders;
 /// bytes, unless another [`Form`] is chosen. The event id is also the `Nats-Msg-Id`, so a stream stores an event once within
 /// its duplicate window.
 ///
-/// Cloning is cheap. A received envelope shares the bytes of its message: nothing is copied.
+/// Its payload is shared by its clones, and its texts stand in one block. An event that jetlane has written shares both with the message that
+/// it is read from: nothing is copied.
 ///
 /// ```
 /// use jetlane::Envelope;
@@ -39,16 +41,9 @@ pub use header::EnvelopeHeaders;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Envelope {
-    /// `None` only if it was read from a form that can do without, and had none.
-    event_id: Option<ByteString>,
-    aggregate_id: ByteString,
-    event_type: ByteString,
+    texts: Texts,
     event_version: i64,
     timestamp: Timestamp,
-    trace_id: Option<ByteString>,
-    correlation_id: Option<ByteString>,
-    source: Option<ByteString>,
-    content_type: Option<ByteString>,
     payload: Bytes,
     /// The payload as it is sent, if that is not as it is.
     pub(crate) packed: Packed,
@@ -57,30 +52,26 @@ pub struct Envelope {
 impl Envelope {
     /// An event of version 1, of now, with a new id (a UUIDv7).
     pub fn new(
-        aggregate_id: impl Into<ByteString>,
-        event_type: impl Into<ByteString>,
+        aggregate_id: impl AsRef<str>,
+        event_type: impl AsRef<str>,
         payload: impl Into<Bytes>,
     ) -> Self {
-        Self {
-            event_id: Some(new_id()),
-            aggregate_id: aggregate_id.into(),
-            event_type: event_type.into(),
-            event_version: 1,
-            timestamp: Timestamp::now(),
-            trace_id: None,
-            correlation_id: None,
-            source: None,
-            content_type: None,
-            payload: payload.into(),
-            packed: Packed::default(),
-        }
+        let (aggregate_id, event_type) = (aggregate_id.as_ref(), event_type.as_ref());
+        let mut buffer = Uuid::encode_buffer();
+        let event_id = &*Uuid::now_v7().hyphenated().encode_lower(&mut buffer);
+        let len = event_id.len() + aggregate_id.len() + event_type.len();
+        let mut texts = Texts::with_capacity(len);
+        texts.set(Field::EventId, event_id);
+        texts.set(Field::AggregateId, aggregate_id);
+        texts.set(Field::EventType, event_type);
+        let (timestamp, packed) = (Timestamp::now(), Packed::default());
+        Self { texts, event_version: 1, timestamp, payload: payload.into(), packed }
     }
 
     /// The same with this event id: the application's own, as the id of an outbox row.
     #[must_use]
-    pub fn with_event_id(mut self, event_id: impl Into<ByteString>) -> Self {
-        self.event_id = Some(event_id.into());
-        self
+    pub fn with_event_id(self, event_id: impl AsRef<str>) -> Self {
+        self.with(Field::EventId, event_id)
     }
 
     /// The same with this version. Default 1.
@@ -99,34 +90,30 @@ impl Envelope {
 
     /// The same with this trace id. Default: none.
     #[must_use]
-    pub fn with_trace_id(mut self, trace_id: impl Into<ByteString>) -> Self {
-        self.trace_id = Some(trace_id.into());
-        self
+    pub fn with_trace_id(self, trace_id: impl AsRef<str>) -> Self {
+        self.with(Field::TraceId, trace_id)
     }
 
     /// The same with this correlation id. Default: none.
     #[must_use]
-    pub fn with_correlation_id(mut self, correlation_id: impl Into<ByteString>) -> Self {
-        self.correlation_id = Some(correlation_id.into());
-        self
+    pub fn with_correlation_id(self, correlation_id: impl AsRef<str>) -> Self {
+        self.with(Field::CorrelationId, correlation_id)
     }
 
     /// The same with this source: a URI reference to where it happened, as CloudEvents have. Default: none; an event that
     /// is published as a CloudEvent then gets the aggregate type, which is the first token of its topic. The JSON form has
     /// no place for it.
     #[must_use]
-    pub fn with_source(mut self, source: impl Into<ByteString>) -> Self {
-        self.source = Some(source.into());
-        self
+    pub fn with_source(self, source: impl AsRef<str>) -> Self {
+        self.with(Field::Source, source)
     }
 
     /// The same with this content type: the media type of its payload, such as `application/json`. Default: none. The JSON form has no
     /// place for it, as its payload is always JSON. An event that is published as a CloudEvent without one gets
     /// `application/json` if its payload is JSON, else `application/octet-stream`.
     #[must_use]
-    pub fn with_content_type(mut self, content_type: impl Into<ByteString>) -> Self {
-        self.content_type = Some(content_type.into());
-        self
+    pub fn with_content_type(self, content_type: impl AsRef<str>) -> Self {
+        self.with(Field::ContentType, content_type)
     }
 
     /// The same with this payload, which is not compressed ([`Envelope::compressed`]).
@@ -139,17 +126,17 @@ impl Envelope {
     /// Names this event among all. `None` only for an event that was read in [`Form::Json`] and came without: an id made
     /// up here would be another one each time it is delivered.
     pub fn event_id(&self) -> Option<&str> {
-        self.event_id.as_deref()
+        self.texts.get(Field::EventId)
     }
 
     /// What it happened to: events with the same aggregate id are handled in order.
     pub fn aggregate_id(&self) -> &str {
-        &self.aggregate_id
+        self.texts.needed(Field::AggregateId)
     }
 
     /// What happened.
     pub fn event_type(&self) -> &str {
-        &self.event_type
+        self.texts.needed(Field::EventType)
     }
 
     /// The version of the payload's format, or of the aggregate, as the application counts.
@@ -164,22 +151,22 @@ impl Envelope {
 
     /// The trace it belongs to.
     pub fn trace_id(&self) -> Option<&str> {
-        self.trace_id.as_deref()
+        self.texts.get(Field::TraceId)
     }
 
     /// The process it belongs to.
     pub fn correlation_id(&self) -> Option<&str> {
-        self.correlation_id.as_deref()
+        self.texts.get(Field::CorrelationId)
     }
 
     /// Where it happened, if that was said.
     pub fn source(&self) -> Option<&str> {
-        self.source.as_deref()
+        self.texts.get(Field::Source)
     }
 
     /// The media type of the payload, if that was said.
     pub fn content_type(&self) -> Option<&str> {
-        self.content_type.as_deref()
+        self.texts.get(Field::ContentType)
     }
 
     /// The payload. One that was compressed is plain here.
@@ -187,21 +174,10 @@ impl Envelope {
         &self.payload
     }
 
-    /// The aggregate id, to be kept.
-    pub(crate) fn key(&self) -> ByteString {
-        self.aggregate_id.clone()
+    fn with(mut self, field: Field, text: impl AsRef<str>) -> Self {
+        self.texts.set(field, text);
+        self
     }
-
-    /// The event id, to be kept.
-    pub(crate) fn id(&self) -> Option<ByteString> {
-        self.event_id.clone()
-    }
-}
-
-fn new_id() -> ByteString {
-    let mut buffer = Uuid::encode_buffer();
-    let text = &*Uuid::now_v7().hyphenated().encode_lower(&mut buffer);
-    ByteString::from(text.to_string())
 }
 
 #[cfg(test)]

@@ -1,12 +1,11 @@
 //! The header form as jetlane writes it, which is nearly every event that it reads: the same lines in the same order, each known by
 //! a few bytes. What is not quite so is read as any other.
 
-use std::ops::Range;
-
 use bytestring::ByteString;
 use jetlane_client::Message;
 
 use super::routing::FIRST_LINE;
+use super::texts::{Place, Texts};
 use super::{Envelope, json, scan, time};
 use crate::payload::Packed;
 
@@ -22,36 +21,33 @@ pub(super) fn read(message: &Message) -> Option<Envelope> {
     let block = message.headers()?.as_bytes();
     let mut lines = Lines { block, at: 0 };
     // One by one, so that each comparison is of a length that the compiler knows.
-    let aggregate_id = lines.next(FIRST_LINE)??;
-    let event_type = lines.next(b"X-Event-Type: ")??;
-    let event_id = lines.next_id(b"X-Event-ID: ")?;
-    lines.pass(b"Nats-Msg-Id: ", &block[event_id.clone()])?;
+    let aggregate_id = lines.needed(FIRST_LINE)?;
+    let event_type = lines.needed(b"X-Event-Type: ")?;
+    let event_id = lines.id(b"X-Event-ID: ")?;
+    lines.again(b"Nats-Msg-Id: ", event_id)?;
+    let behind_ids = lines.at;
     let trace_id = lines.next(b"X-Trace-ID: ")?;
     let correlation_id = lines.next(b"X-Correlation-ID: ")?;
     let source = lines.next(b"X-Event-Source: ")?;
     let content_type = lines.next(b"Content-Type: ")?;
-    let event_version = version(&block[lines.next(b"X-Event-Version: ")??])?;
+    let end = if lines.at == behind_ids { event_id.end } else { lines.at - LINE_END.len() };
+    // Up to 63 bytes of what stands behind: the standard library looks at 64 at once, and one by one at what is left over.
+    let end = Some(end.next_multiple_of(64)).filter(|&more| more <= block.len()).unwrap_or(end);
+    let version = lines.needed(b"X-Event-Version: ")?;
+    let event_version = self::version(&block[version.start..version.end])?;
     let timestamp = time::usual(lines.last(b"X-Timestamp: ")?)?;
 
     // One check and one reference for all of its texts.
-    let texts = [&trace_id, &correlation_id, &source, &content_type];
-    let end = texts.into_iter().flatten().map(|at| at.end).fold(event_id.end, usize::max);
     let texts = ByteString::try_from(message.share(&block[..end])).ok()?;
-    let text = |at: Range<usize>| texts.get(at).map(|text| texts.slice_ref(text));
-    Some(Envelope {
-        event_id: Some(text(event_id)?),
-        aggregate_id: text(aggregate_id)?,
-        event_type: text(event_type)?,
-        event_version,
-        timestamp,
-        trace_id: trace_id.and_then(text),
-        correlation_id: correlation_id.and_then(text),
-        source: source.and_then(text),
-        content_type: content_type.and_then(text),
-        payload,
-        packed: Packed::default(),
-    })
+    let places =
+        [event_id, aggregate_id, event_type, trace_id, correlation_id, source, content_type];
+    let texts = Texts::shared(texts, places);
+    Some(Envelope { texts, event_version, timestamp, payload, packed: Packed::default() })
 }
+
+const LINE_END: &[u8] = b"\r\n";
+/// The length of a UUID as text.
+const UUID: usize = 36;
 
 /// The lines of a block, from `at` on.
 struct Lines<'a> {
@@ -60,47 +56,71 @@ struct Lines<'a> {
 }
 
 impl<'a> Lines<'a> {
-    /// Where the value of the next line is, if it begins so; `None` if it is not as jetlane writes it.
+    /// What is left, behind what the next line begins with; `None` if it begins otherwise.
     #[inline(always)]
-    fn next(&mut self, begins: &[u8]) -> Option<Option<Range<usize>>> {
-        let Some(line) = self.block.get(self.at..)?.strip_prefix(begins) else { return Some(None) };
+    fn begins(&self, begins: &[u8]) -> Option<&'a [u8]> {
+        self.block.get(self.at..)?.strip_prefix(begins)
+    }
+
+    /// Goes behind a line whose value is as long as that. Where the value is.
+    #[inline(always)]
+    fn pass(&mut self, begins: &[u8], len: usize) -> Place {
+        let start = self.at + begins.len();
+        let end = start + len;
+        self.at = end + LINE_END.len();
+        Place { start, end }
+    }
+
+    /// Where the value of the next line is, which must begin so.
+    #[inline(always)]
+    fn needed(&mut self, begins: &[u8]) -> Option<Place> {
+        let line = self.begins(begins)?;
         let len = scan::line_len(line)?;
         // White space around a value is none of it.
-        if !line.first()?.is_ascii_graphic() || !line.get(len.checked_sub(1)?)?.is_ascii_graphic() {
-            return None;
+        let is_trimmed =
+            line.first()?.is_ascii_graphic() && line.get(len.checked_sub(1)?)?.is_ascii_graphic();
+        is_trimmed.then(|| self.pass(begins, len))
+    }
+
+    /// As the others, but it need not be there.
+    #[inline(always)]
+    fn next(&mut self, begins: &[u8]) -> Option<Place> {
+        match self.begins(begins) {
+            Some(_) => self.needed(begins),
+            None => Some(Place::NONE),
         }
-        let start = self.at + begins.len();
-        self.at = start + len + 2;
-        Some(Some(start..start + len))
     }
 
     /// As the others, but nearly always of the length of a UUID.
     #[inline(always)]
-    fn next_id(&mut self, begins: &[u8]) -> Option<Range<usize>> {
-        let start = self.at + begins.len();
-        let line = self.block.get(self.at..)?.strip_prefix(begins)?;
-        match line.split_first_chunk() {
-            Some((id, rest)) if rest.starts_with(b"\r\n") && scan::is_one_word(id) => {
-                self.at = start + id.len() + 2;
-                Some(start..start + id.len())
+    fn id(&mut self, begins: &[u8]) -> Option<Place> {
+        match self.begins(begins)?.split_first_chunk::<UUID>() {
+            Some((id, rest)) if rest.starts_with(LINE_END) && scan::is_one_word(id) => {
+                Some(self.pass(begins, id.len()))
             }
-            _ => self.next(begins)?,
+            _ => self.needed(begins),
         }
     }
 
-    /// Goes behind the next line, which begins so and has this value.
+    /// Goes behind the next line, which begins so and has the value that stands at this place.
     #[inline(always)]
-    fn pass(&mut self, begins: &[u8], value: &[u8]) -> Option<()> {
-        let line = self.block.get(self.at..)?.strip_prefix(begins)?;
-        line.strip_prefix(value)?.strip_prefix(b"\r\n")?;
-        self.at += begins.len() + value.len() + 2;
+    fn again(&mut self, begins: &[u8], value: Place) -> Option<()> {
+        let value = self.block.get(value.start..value.end)?;
+        let line = self.begins(begins)?;
+        let rest = match <&[u8; UUID]>::try_from(value) {
+            // A length that the compiler knows.
+            Ok(id) => line.strip_prefix(id)?,
+            Err(_) => line.strip_prefix(value)?,
+        };
+        rest.strip_prefix(LINE_END)?;
+        self.pass(begins, value.len());
         Some(())
     }
 
     /// The value of the next line, which begins so and is the last one: all that is left, whatever is in it.
     #[inline(always)]
     fn last(&self, begins: &[u8]) -> Option<&'a [u8]> {
-        self.block.get(self.at..)?.strip_prefix(begins)?.strip_suffix(b"\r\n\r\n")
+        self.begins(begins)?.strip_suffix(b"\r\n\r\n")
     }
 }
 

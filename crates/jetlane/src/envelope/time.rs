@@ -12,60 +12,61 @@ const TIME_OF_DAY: Shape = Shape::new(b"00:00:00");
 /// instructions of the general reader, which is for everything else: `None` says that this may be a time all the same.
 #[inline]
 pub(super) fn usual(text: &[u8]) -> Option<Timestamp> {
-    let date = YEAR_AND_MONTH.read(eight(text, 0)?)?;
-    let day = DAY_AND_MINUTE.read(eight(text, 8)?)?;
-    let time = TIME_OF_DAY.read(eight(text, 11)?)?;
-    let (year, month, day) = (i64::from(date[0]) * 100 + i64::from(date[2]), date[5], day[0]);
+    let (date_and_time, behind) = text.split_first_chunk::<19>()?;
+    let date = YEAR_AND_MONTH.read(eight(date_and_time, 0)?)?;
+    let day = DAY_AND_MINUTE.read(eight(date_and_time, 8)?)?;
+    let time = TIME_OF_DAY.read(eight(date_and_time, 11)?)?;
     let [hour, minute, second] = [time[0], time[3], time[6]];
-    // Which months have more days, and leap seconds, the general reader knows.
-    let is_usual = (1..=12).contains(&month)
-        && (1..=28).contains(&day)
-        && hour < 24
-        && minute < 60
-        && second < 60;
-    if !is_usual {
+    let days = days_before(date[0], date[2], date[5], day[0])?;
+    if hour > 23 || minute > 59 || second > 59 {
+        // Leap seconds the general reader knows.
         return None;
     }
-    let seconds = i64::from(hour) * 3600 + i64::from(minute) * 60 + i64::from(second);
-    let days = days_before(year, i64::from(month), i64::from(day));
-    Timestamp::new(days * 86_400 + seconds, fraction(&text[19..])?).ok()
+    let second = u32::from(hour) * 3600 + u32::from(minute) * 60 + u32::from(second);
+    Timestamp::new(i64::from(days) * 86_400 + i64::from(second), fraction(behind)?).ok()
 }
-
-/// Nanoseconds of the last of so many digits behind the point.
-const UNITS: [i32; 10] =
-    [0, 100_000_000, 10_000_000, 1_000_000, 100_000, 10_000, 1_000, 100, 10, 1];
 
 /// Nanoseconds of `Z`, or of a point, one to nine digits and `Z`.
+#[inline]
 fn fraction(text: &[u8]) -> Option<i32> {
-    let digits = match text.strip_suffix(b"Z")? {
-        [] => return Some(0),
-        text => text.strip_prefix(b".")?,
+    let Some(digits) = text.strip_prefix(b".") else {
+        return (text == b"Z").then_some(0);
     };
-    let (mut number, rest) = match eight(digits, 0) {
+    let nanos = match digits.split_first_chunk::<8>() {
         // As many as a clock gives, or nearly.
-        Some(first) => (i32::try_from(eight_digits(first)?).ok()?, &digits[8..]),
-        None => (0, digits),
-    };
-    if digits.is_empty() || digits.len() > 9 {
-        return None;
-    }
-    for byte in rest {
-        let digit = byte.wrapping_sub(b'0');
-        if digit > 9 {
-            return None;
+        Some((first, b"Z")) => eight_digits(u64::from_le_bytes(*first))? * 10,
+        Some((first, [last @ b'0'..=b'9', b'Z'])) => {
+            eight_digits(u64::from_le_bytes(*first))? * 10 + u32::from(last - b'0')
         }
-        number = number * 10 + i32::from(digit);
-    }
-    Some(number * UNITS[digits.len()])
+        _ => short_fraction(digits.strip_suffix(b"Z")?)?,
+    };
+    i32::try_from(nanos).ok()
 }
 
-/// Days from 1970-01-01 to this day: years begin in March here, so that the day that comes and goes is the last one.
+/// Of one to eight digits.
+fn short_fraction(digits: &[u8]) -> Option<u32> {
+    if digits.is_empty() {
+        return None;
+    }
+    let mut eight = [b'0'; 8];
+    eight.get_mut(..digits.len())?.copy_from_slice(digits);
+    Some(eight_digits(u64::from_le_bytes(eight))? * 10)
+}
+
+/// Days of a year that begins in March before each of these months, January first: the day that comes and goes is its last one.
+const DAYS_BEFORE: [u16; 12] = [306, 337, 0, 31, 61, 92, 122, 153, 184, 214, 245, 275];
+
+/// Days from 1970-01-01 to this day. Which months have more than 28 days, and what was before the year 1, the general reader knows.
 #[inline]
-fn days_before(year: i64, month: i64, day: i64) -> i64 {
-    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
-    let leap_days = year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
-    // 153 days are five months from March or August on; the rest rounds as their lengths do.
-    year * 365 + leap_days + (153 * month + 2) / 5 + day - 1 - 719_468
+fn days_before(century: u8, year: u8, month: u8, day: u8) -> Option<i32> {
+    let of_months = *DAYS_BEFORE.get(usize::from(month).checked_sub(1)?)?;
+    if !(1..=28).contains(&day) {
+        return None;
+    }
+    let year = u32::from(century) * 100 + u32::from(year);
+    let year = year.checked_sub(u32::from(month < 3))?;
+    let days = year * 365 + year / 4 - year / 100 + year / 400 + u32::from(of_months);
+    Some(i32::try_from(days + u32::from(day)).ok()? - 719_469)
 }
 
 #[cfg(test)]

@@ -78,8 +78,7 @@ impl Envelope {
             content_type,
             reason: fault.to_string(),
         })?;
-        let envelope = Self::new(event.aggregate_id().into_owned(), E::TYPE, payload);
-        let content_type = bytestring::ByteString::from_static(content_type);
+        let envelope = Self::new(event.aggregate_id(), E::TYPE, payload);
         Ok(envelope.with_event_version(E::VERSION).with_content_type(content_type))
     }
 

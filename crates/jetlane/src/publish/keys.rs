@@ -39,9 +39,9 @@ pub(super) enum Entry<E> {
 #[derive(Debug)]
 pub(super) struct Keys<E> {
     /// Of each key that has an event on its way: those behind it.
-    lines: HashMap<ByteString, VecDeque<E>>,
+    lines: HashMap<String, VecDeque<E>>,
     /// Of keys with a failure that was not told, so far as is known here.
-    broken: HashMap<ByteString, Broken>,
+    broken: HashMap<String, Broken>,
 }
 
 #[derive(Debug)]
@@ -59,7 +59,7 @@ impl<E> Default for Keys<E> {
 
 impl<E> Keys<E> {
     /// An event comes, which was accepted when `taken` outcomes had been taken.
-    pub(super) fn enter(&mut self, key: &ByteString, event: E, taken: u64) -> Entry<E> {
+    pub(super) fn enter(&mut self, key: &str, event: E, taken: u64) -> Entry<E> {
         if let Some(broken) = self.broken.get(key) {
             if taken < broken.until {
                 return Entry::Behind(event, broken.event_id.clone());
@@ -70,12 +70,12 @@ impl<E> Keys<E> {
             behind.push_back(event);
             return Entry::Waits;
         }
-        self.lines.insert(key.clone(), VecDeque::new());
+        self.lines.insert(key.into(), VecDeque::new());
         Entry::Go(event)
     }
 
     /// The event of this key that was on its way is stored: the next one.
-    pub(super) fn next(&mut self, key: &ByteString) -> Option<E> {
+    pub(super) fn next(&mut self, key: &str) -> Option<E> {
         let next = self.lines.get_mut(key).and_then(VecDeque::pop_front);
         if next.is_none() {
             self.lines.remove(key);
@@ -84,12 +84,12 @@ impl<E> Keys<E> {
     }
 
     /// The event of this key that was on its way failed: those behind it.
-    pub(super) fn fail(&mut self, key: &ByteString) -> VecDeque<E> {
+    pub(super) fn fail(&mut self, key: &str) -> VecDeque<E> {
         self.lines.remove(key).unwrap_or_default()
     }
 
     /// Lets nothing pass on this key that is accepted before `until` outcomes were taken.
-    pub(super) fn hold(&mut self, key: ByteString, until: u64, event_id: ByteString) {
+    pub(super) fn hold(&mut self, key: String, until: u64, event_id: ByteString) {
         self.broken.insert(key, Broken { until, event_id });
     }
 
@@ -113,46 +113,41 @@ impl<E> Keys<E> {
 mod tests {
     use super::*;
 
-    fn key(name: &'static str) -> ByteString {
-        ByteString::from_static(name)
-    }
-
     #[test]
     fn one_of_a_key_goes_at_a_time_and_keys_go_side_by_side() {
         let mut keys = Keys::default();
-        let (a, b) = (key("a"), key("b"));
-        assert_eq!(keys.enter(&a, 1, 0), Entry::Go(1));
-        assert_eq!(keys.enter(&a, 2, 0), Entry::Waits);
-        assert_eq!(keys.enter(&b, 3, 0), Entry::Go(3));
-        assert_eq!(keys.enter(&a, 4, 0), Entry::Waits);
-        assert_eq!(keys.next(&a), Some(2));
-        assert_eq!(keys.next(&b), None);
-        assert_eq!(keys.enter(&b, 5, 0), Entry::Go(5));
-        assert_eq!(keys.next(&a), Some(4));
-        assert_eq!((keys.next(&a), keys.next(&b)), (None, None));
+        assert_eq!(keys.enter("a", 1, 0), Entry::Go(1));
+        assert_eq!(keys.enter("a", 2, 0), Entry::Waits);
+        assert_eq!(keys.enter("b", 3, 0), Entry::Go(3));
+        assert_eq!(keys.enter("a", 4, 0), Entry::Waits);
+        assert_eq!(keys.next("a"), Some(2));
+        assert_eq!(keys.next("b"), None);
+        assert_eq!(keys.enter("b", 5, 0), Entry::Go(5));
+        assert_eq!(keys.next("a"), Some(4));
+        assert_eq!((keys.next("a"), keys.next("b")), (None, None));
         assert!(keys.is_empty(), "nothing is kept of keys that are done");
     }
 
     #[test]
     fn nothing_passes_a_failure_before_it_and_those_behind_it_were_told() {
         let mut keys = Keys::default();
-        let (a, b, id) = (key("a"), key("b"), key("id"));
+        let id = ByteString::from_static("id");
         for n in 1..=3 {
-            keys.enter(&a, n, 0);
+            keys.enter("a", n, 0);
         }
-        assert_eq!(keys.fail(&a), [2, 3]);
+        assert_eq!(keys.fail("a"), [2, 3]);
         // Three outcomes tell of it: the failure, and two behind it.
-        keys.hold(a.clone(), 3, id.clone());
+        keys.hold("a".into(), 3, id.clone());
         for taken in 0..3 {
             keys.heal(taken);
-            assert_eq!(keys.enter(&a, 4, taken), Entry::Behind(4, id.clone()), "{taken} taken");
-            assert_eq!(keys.enter(&b, 5, taken), Entry::Go(5), "another key goes on");
-            keys.next(&b);
+            assert_eq!(keys.enter("a", 4, taken), Entry::Behind(4, id.clone()), "{taken} taken");
+            assert_eq!(keys.enter("b", 5, taken), Entry::Go(5), "another key goes on");
+            keys.next("b");
         }
-        assert_eq!(keys.enter(&a, 4, 3), Entry::Go(4));
-        assert_eq!(keys.next(&a), None);
+        assert_eq!(keys.enter("a", 4, 3), Entry::Go(4));
+        assert_eq!(keys.next("a"), None);
         assert!(keys.is_empty());
-        keys.hold(a, 7, id);
+        keys.hold("a".into(), 7, id);
         keys.heal(7);
         assert!(keys.is_empty(), "nothing is kept of failures that were told");
     }

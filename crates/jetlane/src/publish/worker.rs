@@ -213,7 +213,7 @@ impl<T: Send + 'static> Worker<T> {
     }
 
     fn succeed(&mut self, event: Event<T>, stored: Stored) {
-        let next = self.keys.next(&event.envelope.key());
+        let next = self.keys.next(event.envelope.aggregate_id());
         self.end(event.token, Ok(stored));
         self.ready.extend(next);
     }
@@ -258,7 +258,7 @@ impl<T: Send + 'static> Worker<T> {
 
     fn fall_behind(
         &mut self,
-        key: ByteString,
+        key: String,
         behind: impl IntoIterator<Item = Box<Event<T>>>,
         event_id: ByteString,
     ) {
@@ -341,13 +341,13 @@ impl<T: Send + 'static> Worker<T> {
 }
 
 impl<T> Event<T> {
-    fn key(&self) -> ByteString {
-        self.envelope.key()
+    fn key(&self) -> String {
+        self.envelope.aggregate_id().into()
     }
 
     /// Every event that is accepted has one.
     fn event_id(&self) -> ByteString {
-        self.envelope.id().unwrap_or_default()
+        self.envelope.event_id().unwrap_or_default().into()
     }
 }
 

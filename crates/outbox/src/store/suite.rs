@@ -47,7 +47,7 @@ fn all() -> Vec<i16> {
 }
 
 fn event(key: &str) -> Event {
-    ("order.changed", Envelope::new(key.to_owned(), "Changed", "{}").with_trace_id("t"))
+    ("order.changed", Envelope::new(key, "Changed", "{}").with_trace_id("t"))
 }
 
 fn read(store: &mut dyn Store, held: &[i64], most: u32) -> Vec<Row> {
@@ -161,9 +161,7 @@ fn keys_wait_behind_what_is_not_read_of_them(database: &impl Database) {
         ("order.paid", "c'\""),
         ("order.paid", "d"),
     ];
-    let event = |(topic, key): (&'static str, &str)| {
-        (topic, Envelope::new(key.to_owned(), "Changed", "{}"))
-    };
+    let event = |(topic, key): (&'static str, &str)| (topic, Envelope::new(key, "Changed", "{}"));
     database.add(&database.outbox(), events.map(event).into());
     let all_rows = read(store, &[], 100);
     // Held topics, and which rows are read.

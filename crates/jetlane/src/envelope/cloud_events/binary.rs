@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use bytestring::ByteString;
 use jetlane_client::{Headers, Message};
 
 use super::{Attributes, percent};
@@ -42,18 +41,18 @@ pub(in crate::envelope) fn read(
         };
         // As with all headers the first one counts.
         if place.is_none() && !value.is_empty() {
-            *place = Some(text(message, field, value)?);
+            *place = Some(text(field, value)?);
         }
     }
     attributes.into_envelope(payload)
 }
 
-fn text(message: &Message, field: &'static str, value: &[u8]) -> Result<ByteString, EnvelopeError> {
-    let bytes = match percent::decode(value) {
-        Cow::Borrowed(plain) => message.share(plain),
-        Cow::Owned(decoded) => decoded.into(),
+fn text<'a>(field: &'static str, value: &'a [u8]) -> Result<Cow<'a, str>, EnvelopeError> {
+    let text = match percent::decode(value) {
+        Cow::Borrowed(plain) => str::from_utf8(plain).ok().map(Cow::Borrowed),
+        Cow::Owned(decoded) => String::from_utf8(decoded).ok().map(Cow::Owned),
     };
-    ByteString::try_from(bytes).map_err(|_| unreadable(field, value))
+    text.ok_or_else(|| unreadable(field, value))
 }
 
 /// The subject, which is the aggregate id.

@@ -11,9 +11,9 @@ mod structured;
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use bytestring::ByteString;
 
 use super::error::unreadable;
+use super::texts::{Field, Texts};
 use super::{Envelope, EnvelopeError, body};
 use crate::payload::Packed;
 
@@ -34,21 +34,21 @@ const CORRELATION_ID: &str = "correlationid";
 
 /// The attributes that an envelope is read from, each `None` if it is not there or empty.
 #[derive(Default)]
-struct Attributes {
-    specversion: Option<ByteString>,
-    id: Option<ByteString>,
-    source: Option<ByteString>,
-    kind: Option<ByteString>,
-    subject: Option<ByteString>,
-    time: Option<ByteString>,
-    event_version: Option<ByteString>,
-    traceparent: Option<ByteString>,
-    trace_id: Option<ByteString>,
-    correlation_id: Option<ByteString>,
-    content_type: Option<ByteString>,
+struct Attributes<'a> {
+    specversion: Option<Cow<'a, str>>,
+    id: Option<Cow<'a, str>>,
+    source: Option<Cow<'a, str>>,
+    kind: Option<Cow<'a, str>>,
+    subject: Option<Cow<'a, str>>,
+    time: Option<Cow<'a, str>>,
+    event_version: Option<Cow<'a, str>>,
+    traceparent: Option<Cow<'a, str>>,
+    trace_id: Option<Cow<'a, str>>,
+    correlation_id: Option<Cow<'a, str>>,
+    content_type: Option<Cow<'a, str>>,
 }
 
-impl Attributes {
+impl Attributes<'_> {
     fn into_envelope(self, payload: Bytes) -> Result<Envelope, EnvelopeError> {
         let specversion = body::needed(SPECVERSION, self.specversion)?;
         if specversion != "1.0" {
@@ -59,19 +59,16 @@ impl Attributes {
             // Only we write it.
             None => 1,
         };
-        Ok(Envelope {
-            event_id: Some(body::needed(ID, self.id)?),
-            aggregate_id: body::needed(SUBJECT, self.subject)?,
-            event_type: body::needed(TYPE, self.kind)?,
-            event_version,
-            timestamp: body::time(TIME, &body::needed(TIME, self.time)?)?,
-            trace_id: self.traceparent.or(self.trace_id),
-            correlation_id: self.correlation_id,
-            source: Some(body::needed(SOURCE, self.source)?),
-            content_type: self.content_type,
-            payload,
-            packed: Packed::default(),
-        })
+        let mut texts = Texts::with_capacity(256);
+        texts.set(Field::EventId, body::needed(ID, self.id)?);
+        texts.set(Field::AggregateId, body::needed(SUBJECT, self.subject)?);
+        texts.set(Field::EventType, body::needed(TYPE, self.kind)?);
+        let timestamp = body::time(TIME, &body::needed(TIME, self.time)?)?;
+        texts.set_if(Field::TraceId, self.traceparent.or(self.trace_id));
+        texts.set_if(Field::CorrelationId, self.correlation_id);
+        texts.set(Field::Source, body::needed(SOURCE, self.source)?);
+        texts.set_if(Field::ContentType, self.content_type);
+        Ok(Envelope { texts, event_version, timestamp, payload, packed: Packed::default() })
     }
 }
 

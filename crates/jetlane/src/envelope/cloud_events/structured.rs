@@ -50,26 +50,25 @@ struct Fields<'a> {
 
 pub(in crate::envelope) fn read(json: &Bytes) -> Result<Envelope, EnvelopeError> {
     let fields: Fields<'_> = body::object(json)?;
-    let text = |field, value| body::text(json, field, value);
     let event_version = match fields.event_version {
         // Who else writes it may well write a number.
         Some(number) if !number.get().starts_with('"') => {
             Some(body::integer(super::EVENT_VERSION, Some(number))?.to_string().into())
         }
-        other => text(super::EVENT_VERSION, other)?,
+        other => body::text(super::EVENT_VERSION, other)?,
     };
     let attributes = Attributes {
-        specversion: text(super::SPECVERSION, fields.specversion)?,
-        id: text(super::ID, fields.id)?,
-        source: text(super::SOURCE, fields.source)?,
-        kind: text(super::TYPE, fields.kind)?,
-        subject: text(super::SUBJECT, fields.subject)?,
-        time: text(super::TIME, fields.time)?,
+        specversion: body::text(super::SPECVERSION, fields.specversion)?,
+        id: body::text(super::ID, fields.id)?,
+        source: body::text(super::SOURCE, fields.source)?,
+        kind: body::text(super::TYPE, fields.kind)?,
+        subject: body::text(super::SUBJECT, fields.subject)?,
+        time: body::text(super::TIME, fields.time)?,
         event_version,
-        traceparent: text(super::TRACEPARENT, fields.traceparent)?,
-        trace_id: text(super::TRACE_ID, fields.trace_id)?,
-        correlation_id: text(super::CORRELATION_ID, fields.correlation_id)?,
-        content_type: text(super::DATACONTENTTYPE, fields.datacontenttype)?,
+        traceparent: body::text(super::TRACEPARENT, fields.traceparent)?,
+        trace_id: body::text(super::TRACE_ID, fields.trace_id)?,
+        correlation_id: body::text(super::CORRELATION_ID, fields.correlation_id)?,
+        content_type: body::text(super::DATACONTENTTYPE, fields.datacontenttype)?,
     };
     let payload = payload(json, &fields, attributes.content_type.as_deref())?;
     attributes.into_envelope(payload)
@@ -87,7 +86,7 @@ fn payload(
         (None, None) => Ok(Bytes::new()),
         (None, Some(encoded)) => {
             let bad = || unreadable(DATA_BASE64, encoded.get().as_bytes());
-            let text = body::text(json, DATA_BASE64, Some(encoded))?.unwrap_or_default();
+            let text = body::text(DATA_BASE64, Some(encoded))?.unwrap_or_default();
             Ok(BASE64.decode(text.as_bytes()).map_err(|_| bad())?.into())
         }
         (Some(data), None) => {
@@ -95,7 +94,10 @@ fn payload(
                 content_type.is_some_and(|kind| !is_json(kind)) && data.get().starts_with('"');
             match is_text {
                 // Data that is text, and no JSON, is in the string.
-                true => Ok(body::text(json, DATA, Some(data))?.unwrap_or_default().into_bytes()),
+                true => Ok(match body::text(DATA, Some(data))?.unwrap_or_default() {
+                    Cow::Borrowed(plain) => json.slice_ref(plain.as_bytes()),
+                    Cow::Owned(text) => text.into(),
+                }),
                 false => Ok(json.slice_ref(data.get().as_bytes())),
             }
         }
