@@ -84,6 +84,7 @@ impl<J> Backlog<J> {
     }
 
     /// `refill` puts into an empty queue what has arrived. `clock` is read only if something waits for it.
+    #[inline]
     pub(crate) fn next(
         &mut self,
         mut refill: impl FnMut(&mut VecDeque<Item<J>>),
@@ -91,6 +92,16 @@ impl<J> Backlog<J> {
     ) -> Next<J> {
         if self.order >= Order::Halt {
             return Next::End;
+        }
+        if self.waiting.is_empty() {
+            // Nearly always. So short that the job is moved once.
+            if self.ready.is_empty() {
+                refill(&mut self.ready);
+            }
+            if let Some(item) = self.ready.pop_front() {
+                self.turn = Turn::Resumed;
+                return Next::Run(item);
+            }
         }
         self.waiting.resume_due(clock);
         let item = match self.turn {

@@ -67,6 +67,7 @@ impl<J> Feeder<J> {
     /// The job comes back as [`Refused::Full`] if there is no [`room`](Feeder::room), and as [`Refused::Closed`] if the
     /// lanes were drained or dropped. Between two flushes the first accepted push looks whether they were; those after
     /// it belong to the same batch and are accepted with it.
+    #[inline]
     pub fn push(&mut self, key: Option<Key>, job: J) -> Result<(), Refused<J>> {
         if !self.allowance.has_room() {
             let closed = self.gate.is_closed();

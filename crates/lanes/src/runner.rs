@@ -40,11 +40,16 @@ impl<W: Worker> Runner<W> {
     pub(crate) fn run(mut self) {
         let mut settled = Settled::Done;
         loop {
-            match self.lane.next(mem::replace(&mut settled, Settled::Done)) {
-                Next::Run(item) => settled = self.run_once(item),
+            let mut next = self.lane.next(mem::replace(&mut settled, Settled::Done));
+            match &mut next {
+                Next::Run(item) => match self.run_once(item) {
+                    // Where it is, as a job is dear to move.
+                    Step::Done => self.finish(&mut next),
+                    Step::Again { after } => settled = put_off(next, after),
+                },
                 Next::Sleep(patience) => {
                     self.rest();
-                    self.lane.sleep(patience);
+                    self.lane.sleep(*patience);
                 }
                 Next::End => break,
             }
@@ -59,19 +64,15 @@ impl<W: Worker> Runner<W> {
         discard(self.worker);
     }
 
-    fn run_once(&mut self, mut item: Item<W::Job>) -> Settled<W::Job> {
+    fn run_once(&mut self, item: &mut Item<W::Job>) -> Step {
         self.ran += 1;
-        match self.attempt(&mut item) {
-            Step::Done => {
-                discard(item.job);
-                self.finished += 1;
-                Settled::Done
-            }
-            Step::Again { after } => {
-                item.attempt = item.attempt.saturating_add(1);
-                Settled::Again { item: Box::new(item), at: later(Instant::now(), after) }
-            }
-        }
+        self.attempt(item)
+    }
+
+    fn finish(&mut self, next: &mut Next<W::Job>) {
+        // Nobody is left to decide anything about it, and the panic hook has shown the text.
+        let _ = contain(|| *next = Next::End);
+        self.finished += 1;
     }
 
     fn attempt(&mut self, item: &mut Item<W::Job>) -> Step {
@@ -94,4 +95,11 @@ impl<W: Worker> Runner<W> {
         // There is no job to decide about, and the panic hook has shown the text.
         let _ = contain(|| worker.pause());
     }
+}
+
+/// The job that has run waits for its next attempt.
+fn put_off<J>(next: Next<J>, after: Duration) -> Settled<J> {
+    let Next::Run(mut item) = next else { return Settled::Done };
+    item.attempt = item.attempt.saturating_add(1);
+    Settled::Again { item: Box::new(item), at: later(Instant::now(), after) }
 }

@@ -51,6 +51,12 @@ impl<J> Waiting<J> {
         }
     }
 
+    /// Whether there is no line.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+
     /// Puts the job that has just run at the head of its line, to run no sooner than `at`. `line` is where it came
     /// from; a job that came from none starts one.
     pub(crate) fn put_off(&mut self, line: Option<Line>, item: Item<J>, at: Instant) {
@@ -65,10 +71,6 @@ impl<J> Waiting<J> {
 
     /// Puts a new job behind the line of its key. If there is no such line the job comes back.
     pub(crate) fn join(&mut self, item: Item<J>) -> Option<Item<J>> {
-        // The usual case, for which nothing is hashed.
-        if self.lines.is_empty() {
-            return Some(item);
-        }
         match item.key.and_then(|key| self.lines.get_mut(&Line::Keyed(key))) {
             Some(line) => {
                 line.push_back(item);

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use jetlane_client::CloseReason;
 use jetlane_jetstream::{Held, PullEvent, Taker};
-use jetlane_lanes::{Feeder, Key, Refused};
+use jetlane_lanes::{Feeder, Key};
 
 use super::batch::Groups;
 use super::policy::Job;
@@ -28,16 +28,16 @@ impl LaneTaker {
     #[inline]
     fn push(&mut self, key: Option<Key>, job: Job) {
         let events = job.count();
-        let taken = match &mut self.feeder {
-            Some(feeder) => feeder.push(key, job).map_err(Refused::into_job),
-            None => Err(job),
-        };
         // Lanes that are being drained take nothing: the event goes back with what they have not begun, in order. They are
         // never full: what bounds them is what the consumption holds.
-        match taken {
-            Ok(()) => (0..events).for_each(|_| self.shared.meters.took()),
-            Err(job) => job.receipts().for_each(|receipt| self.shared.refuse(receipt)),
-        }
+        let refused = match &mut self.feeder {
+            Some(feeder) => match feeder.push(key, job) {
+                Ok(()) => return (0..events).for_each(|_| self.shared.meters.took()),
+                Err(refused) => refused.into_job(),
+            },
+            None => job,
+        };
+        refused.receipts().for_each(|receipt| self.shared.refuse(receipt));
     }
 
     /// Where some handlers take several events at once: those of one key that come together go together.
@@ -63,6 +63,7 @@ impl LaneTaker {
 }
 
 impl Taker for LaneTaker {
+    #[inline]
     fn take(&mut self, held: Held) {
         let key = self.task.order.key(&held.message).map(|key| Key::of(&key));
         match self.task.handlers.has_batches() {
