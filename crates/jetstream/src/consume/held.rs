@@ -6,9 +6,10 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
+use jetlane_client::MessageRef;
 use jetlane_client::proto::jetstream::Delivery;
-use jetlane_client::{Bytes, Message};
 
+use super::reply::Reply;
 use super::{Receipt, Settle, Settlement};
 use crate::SequencePair;
 
@@ -55,6 +56,12 @@ impl Mark {
         self.reply.clear();
         self.reply.extend_from_slice(reply);
     }
+
+    fn move_up_to(&mut self, entry: &Entry) {
+        if entry.sequence > self.sequence {
+            self.move_to(entry.sequence, entry.timestamp_ns, &entry.reply);
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -65,7 +72,7 @@ struct Entry {
     /// That of its receipt: a sequence may come again, an arrival does not.
     arrival: u64,
     /// Where its acknowledgement goes; empty once none will be needed any more.
-    reply: Bytes,
+    reply: Reply,
     wire_len: usize,
     /// When it was delivered, or kept alive last.
     since: Instant,
@@ -73,6 +80,23 @@ struct Entry {
 }
 
 impl Entry {
+    #[inline]
+    fn new(delivery: &Delivery, message: &MessageRef<'_>, arrival: u64, now: Instant) -> Self {
+        Self {
+            sequence: delivery.stream_sequence,
+            timestamp_ns: stored_at(delivery),
+            arrival,
+            reply: Reply::new(message.reply().unwrap_or_default()),
+            wire_len: message.wire_len(),
+            since: now,
+            state: State::Open,
+        }
+    }
+
+    fn receipt(&self) -> Receipt {
+        Receipt { arrival: self.arrival, sequence: self.sequence }
+    }
+
     /// It is nobody's any more.
     fn orphan(&mut self, orphaned: &mut Released, held_up: &mut usize) {
         if !self.reply.is_empty() {
@@ -81,9 +105,13 @@ impl Entry {
         }
         // Done, and with nowhere to acknowledge it: it holds nothing up.
         self.state = State::Done;
-        self.reply = Bytes::new();
+        self.reply.clear();
         self.timestamp_ns = ORPHANED;
     }
+}
+
+fn stored_at(delivery: &Delivery) -> u64 {
+    delivery.timestamp_ns.min(ORPHANED - 1)
 }
 
 /// A point in time: arrivals before it are less than these.
@@ -162,31 +190,26 @@ impl HeldTable {
     pub(super) fn insert(
         &mut self,
         delivery: &Delivery,
-        message: &Message,
+        message: &MessageRef<'_>,
         now: Instant,
     ) -> Arrival {
-        let sequence = delivery.stream_sequence;
-        let entry = Entry {
-            sequence,
-            timestamp_ns: delivery.timestamp_ns.min(ORPHANED - 1),
-            // Given by the place that it gets.
-            arrival: 0,
-            reply: message.share(message.reply().unwrap_or_default()),
-            wire_len: message.wire_len(),
-            since: now,
-            state: State::Open,
-        };
         // Nearly all messages are new and behind all others. A server that was killed may have forgotten that it
         // delivered a message: how often it was delivered says nothing.
-        if delivery.delivered == 1 && sequence > self.last_sequence() && self.aside.is_empty() {
-            return self.push_fresh(entry);
+        let is_behind_all = delivery.stream_sequence > self.last_sequence();
+        if delivery.delivered == 1 && is_behind_all && self.aside.is_empty() {
+            return self.push_fresh(delivery, message, now);
         }
-        self.insert_again(entry, delivery.delivered)
+        self.insert_again(delivery, message, now)
     }
 
-    fn push_fresh(&mut self, mut entry: Entry) -> Arrival {
-        entry.arrival = self.base + self.fresh.len() as u64;
-        let receipt = Receipt { arrival: entry.arrival, sequence: entry.sequence };
+    fn push_fresh(
+        &mut self,
+        delivery: &Delivery,
+        message: &MessageRef<'_>,
+        now: Instant,
+    ) -> Arrival {
+        let entry = Entry::new(delivery, message, self.base + self.fresh.len() as u64, now);
+        let receipt = entry.receipt();
         self.fresh.push_back(entry);
         self.make_room();
         Arrival::New(receipt)
@@ -224,8 +247,7 @@ impl HeldTable {
             (Settlement::Each, _) => write_ack(reply, settle, write),
             (Settlement::Nothing, _) => {}
             (Settlement::Watermark, Settle::Ack | Settle::Term { .. }) => {
-                let timestamp_ns = delivery.timestamp_ns.min(ORPHANED - 1);
-                self.mark.move_to(delivery.stream_sequence, timestamp_ns, reply);
+                self.mark.move_to(delivery.stream_sequence, stored_at(delivery), reply);
             }
             (Settlement::Watermark, Settle::Nak { .. } | Settle::Forget) => return false,
         }
@@ -234,20 +256,25 @@ impl HeldTable {
 
     /// A message that may be known.
     #[cold]
-    fn insert_again(&mut self, entry: Entry, delivered: u64) -> Arrival {
-        let sequence = entry.sequence;
+    fn insert_again(
+        &mut self,
+        delivery: &Delivery,
+        message: &MessageRef<'_>,
+        now: Instant,
+    ) -> Arrival {
+        let (sequence, stored_ns) = (delivery.stream_sequence, stored_at(delivery));
         if self.settlement == Settlement::Watermark && sequence <= self.mark.sequence {
-            if entry.timestamp_ns <= self.mark.timestamp_ns {
+            if stored_ns <= self.mark.timestamp_ns {
                 return Arrival::Done;
             }
             // Made anew: what was done in the former stream says nothing about this one.
             self.mark = Mark::default();
-            self.orphan_from(sequence, entry.timestamp_ns);
+            self.orphan_from(sequence, stored_ns);
         }
         let known = self.find(sequence).filter(|known| known.timestamp_ns != ORPHANED);
         match known.map(|known| (known.state, known.timestamp_ns)) {
-            Some((_, timestamp_ns)) if timestamp_ns != entry.timestamp_ns => {
-                self.orphan_from(sequence, entry.timestamp_ns);
+            Some((_, timestamp_ns)) if timestamp_ns != stored_ns => {
+                self.orphan_from(sequence, stored_ns);
             }
             Some((State::Open, _)) => return Arrival::Held,
             Some((State::Done, _)) if self.settlement == Settlement::Watermark => {
@@ -257,10 +284,11 @@ impl HeldTable {
             Some((State::Returned, _)) => self.drop_returned(sequence),
             None => {}
         }
-        if delivered == 1 && self.fresh.back().is_none_or(|last| last.sequence < sequence) {
-            return self.push_fresh(entry);
+        let is_behind_all = self.fresh.back().is_none_or(|last| last.sequence < sequence);
+        if delivery.delivered == 1 && is_behind_all {
+            return self.push_fresh(delivery, message, now);
         }
-        self.put_aside(entry)
+        self.put_aside(Entry::new(delivery, message, self.next_aside, now))
     }
 
     /// The stream was made anew, and `sequence` is another message now. What stands there or behind it and is older is
@@ -334,9 +362,9 @@ impl HeldTable {
         std::mem::take(&mut self.orphaned)
     }
 
-    fn put_aside(&mut self, mut entry: Entry) -> Arrival {
-        (entry.arrival, self.next_aside) = (self.next_aside, self.next_aside + 1);
-        let receipt = Receipt { arrival: entry.arrival, sequence: entry.sequence };
+    fn put_aside(&mut self, entry: Entry) -> Arrival {
+        self.next_aside += 1;
+        let receipt = entry.receipt();
         self.aside.insert(entry.sequence, entry);
         Arrival::New(receipt)
     }
@@ -345,7 +373,7 @@ impl HeldTable {
     fn drop_returned(&mut self, sequence: u64) {
         if let Ok(at) = self.fresh.binary_search_by_key(&sequence, |entry| entry.sequence) {
             self.fresh[at].state = State::Done;
-            self.fresh[at].reply = Bytes::new();
+            self.fresh[at].reply.clear();
         }
     }
 
@@ -372,7 +400,7 @@ impl HeldTable {
         }
         if settlement != Settlement::Watermark || gives_back {
             released.add(entry);
-            entry.reply = Bytes::new();
+            entry.reply.clear();
             self.sweep_settled(receipt);
         } else {
             self.held_up += 1;
@@ -394,17 +422,30 @@ impl HeldTable {
         if self.settlement != Settlement::Watermark {
             return released;
         }
-        while let Some(entry) = self.pop_lowest_done() {
+        // The sequences of both only go up.
+        loop {
+            let done = self.done_in_fresh();
             // One that came again stands twice: its first place acknowledges nothing any more, and was released then.
-            if entry.reply.is_empty() {
-                continue;
+            let mut last = None;
+            for entry in self.fresh.range(..done).filter(|entry| !entry.reply.is_empty()) {
+                released.add(entry);
+                last = Some(entry);
             }
-            released.add(&entry);
-            self.held_up -= 1;
-            if entry.sequence > self.mark.sequence {
-                self.mark.move_to(entry.sequence, entry.timestamp_ns, &entry.reply);
+            if let Some(entry) = last {
+                self.mark.move_up_to(entry);
+            }
+            self.fresh.drain(..done);
+            self.base += done as u64;
+            match self.pop_done_aside() {
+                None => break,
+                Some(entry) if entry.reply.is_empty() => {}
+                Some(entry) => {
+                    released.add(&entry);
+                    self.mark.move_up_to(&entry);
+                }
             }
         }
+        self.held_up -= released.messages;
         self.tell_mark(write);
         released
     }
@@ -493,23 +534,19 @@ impl HeldTable {
         }
     }
 
-    /// Takes out the entry with the lowest sequence, if it is done.
-    fn pop_lowest_done(&mut self) -> Option<Entry> {
-        let fresh = self.fresh.front().map(|entry| (entry.sequence, entry.state));
-        let aside = self.aside.first_key_value().map(|(sequence, entry)| (*sequence, entry.state));
-        match (fresh, aside) {
-            // The same sequence in both: the place in `fresh` was given back, and the one aside counts.
-            (Some((fresh, State::Done)), aside)
-                if aside.is_none_or(|(aside, _)| fresh <= aside) =>
-            {
-                self.base += 1;
-                self.fresh.pop_front()
-            }
-            (fresh, Some((aside, State::Done))) if fresh.is_none_or(|(fresh, _)| aside < fresh) => {
-                self.aside.pop_first().map(|(_, entry)| entry)
-            }
-            _ => None,
-        }
+    /// How many in `fresh` have the lowest sequences, and are done.
+    fn done_in_fresh(&self) -> usize {
+        // The same sequence in both: the place in `fresh` was given back, and the one aside counts.
+        let aside = self.aside.first_key_value().map_or(u64::MAX, |(sequence, _)| *sequence);
+        let is_done = |entry: &&Entry| entry.state == State::Done && entry.sequence <= aside;
+        self.fresh.iter().take_while(is_done).count()
+    }
+
+    /// Takes out of `aside` that with the lowest sequence, if it is done.
+    fn pop_done_aside(&mut self) -> Option<Entry> {
+        let first = self.aside.first_entry()?;
+        let is_lowest = self.fresh.front().is_none_or(|entry| *first.key() < entry.sequence);
+        (is_lowest && first.get().state == State::Done).then(|| first.remove())
     }
 }
 

@@ -33,7 +33,7 @@ impl Bed {
 
     fn insert_of(&mut self, sequence: u64, delivered: u64, stored_ns: u64) -> Arrival {
         let (delivery, message) = delivery(sequence, delivered, stored_ns);
-        self.table.insert(&delivery, &message, self.now)
+        self.table.insert(&delivery, &message.as_message_ref(), self.now)
     }
 
     fn take(&mut self, sequence: u64, delivered: u64) -> Receipt {

@@ -9,6 +9,7 @@ mod held_tests;
 mod inbox;
 mod inline;
 mod messages;
+mod reply;
 mod settle;
 mod sink;
 

@@ -246,8 +246,7 @@ impl<T: Taker> PullSink<T> {
             return;
         }
         // Under Watermark what is given back holds the mark up.
-        let owned = message.to_message(&mut self.arena);
-        if let Arrival::New(receipt) = self.table.insert(delivery, &owned, self.now) {
+        if let Arrival::New(receipt) = self.table.insert(delivery, message, self.now) {
             self.table
                 .settle(receipt, settle, &mut |subject, body| out.publish(subject, b"", body));
         }
@@ -255,11 +254,11 @@ impl<T: Taker> PullSink<T> {
 
     /// Holds a message until it is settled.
     fn hold(&mut self, delivery: Delivery, message: &MessageRef<'_>, out: &mut Out<'_>) {
-        let owned = message.to_message(&mut self.arena);
-        match self.table.insert(&delivery, &owned, self.now) {
+        match self.table.insert(&delivery, message, self.now) {
             Arrival::New(receipt) => {
                 self.scheduler.on_message(message.wire_len(), counted(message), self.now);
-                self.take(Held { message: owned, delivery, receipt });
+                let message = message.to_message(&mut self.arena);
+                self.take(Held { message, delivery, receipt });
             }
             Arrival::Held => self.scheduler.on_known_message(counted(message)),
             Arrival::Done => {
