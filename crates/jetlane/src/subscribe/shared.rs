@@ -29,7 +29,8 @@ pub(super) struct Shared {
 }
 
 /// The event that a lane has begun and not settled. It stays over a retry: should the lane be stopped just then, it is
-/// known nowhere else. Each has a cache line of its own, as it is written twice an event.
+/// known nowhere else. And it stays until the next one, or until the lane rests: of two settlements the first one counts,
+/// so whoever gives it back then changes nothing. Each has a cache line of its own, as it is written once an event.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 struct AtWork {
@@ -106,23 +107,24 @@ impl Shared {
         }
     }
 
-    /// `lane` is done with the event that it had begun. It is handed to the reactor at once, as the next handler may take
-    /// its time; under load acks gather there by themselves.
+    /// An event is done. It is handed to the reactor at once, as the next handler may take its time; under load acks gather
+    /// there by themselves.
     #[inline]
-    pub(super) fn end_work(&self, lane: usize, receipt: Receipt, settle: Settle) {
+    pub(super) fn end_work(&self, receipt: Receipt, settle: Settle) {
         self.settle(receipt, settle);
         self.meters.settled();
-        // Not before: whoever finds it here gives it back, and of two settlements the first one counts.
-        self.at_work[lane].receipts.lock().first = None;
     }
 
-    /// `lane` is done with all events of the batch that it had begun.
-    pub(super) fn end_batch(&self, lane: usize, job: &Job, settle: &Settle) {
-        for receipt in job.receipts() {
-            self.settle(receipt, settle.clone());
-            self.meters.settled();
-        }
+    /// `lane` has nothing in its hands: what it has begun is settled, or waits in line for a retry.
+    pub(super) fn rest(&self, lane: usize) {
         *self.at_work[lane].receipts.lock() = Receipts::default();
+    }
+
+    /// All events of a batch are done.
+    pub(super) fn end_batch(&self, job: &Job, settle: &Settle) {
+        for receipt in job.receipts() {
+            self.end_work(receipt, settle.clone());
+        }
     }
 
     fn settle(&self, receipt: Receipt, settle: Settle) {
