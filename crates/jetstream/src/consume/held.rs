@@ -369,11 +369,11 @@ impl HeldTable {
         Arrival::New(receipt)
     }
 
-    /// What was given back has come again: its former place holds nothing up any more.
+    /// What was given back has come again: its former place is nobody's any more, and holds nothing up.
     fn drop_returned(&mut self, sequence: u64) {
+        self.aside.remove(&sequence);
         if let Ok(at) = self.fresh.binary_search_by_key(&sequence, |entry| entry.sequence) {
-            self.fresh[at].state = State::Done;
-            self.fresh[at].reply.clear();
+            self.fresh[at].orphan(&mut self.orphaned, &mut self.held_up);
         }
     }
 

@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use jetlane_client::proto::jetstream::Delivery;
@@ -461,4 +462,107 @@ fn a_mark_that_the_server_has_forgotten_is_not_told_again() {
         assert_eq!(bed.written(), told, "delivered up to {delivered}");
     }
     assert_eq!(bed.insert(5, 1), Arrival::Done, "it is done all the same");
+}
+
+#[test]
+fn what_was_given_back_holds_nothing_up_once_it_comes_as_new() {
+    let mut bed = Bed::new(Settlement::Watermark, 10);
+    let again = bed.take(5, 2);
+    bed.settle(again, Settle::Nak { delay: Duration::ZERO });
+    bed.written();
+    // By a server that was killed, and has forgotten that it was delivered.
+    let receipts: Vec<_> = (5..=7).map(|sequence| bed.take(sequence, 1)).collect();
+    receipts.into_iter().for_each(|receipt| _ = bed.settle(receipt, Settle::Ack));
+    assert_eq!(bed.written().pop(), Some(ack(7)));
+    assert_eq!(bed.table.len(), 0);
+}
+
+/// A consumer under Watermark as its server sees it, and the handlers of what it delivers.
+struct Random {
+    bed: Bed,
+    random: fastrand::Rng,
+    /// How often each message was delivered, as far as the server knows. The first is number 1.
+    deliveries: Vec<u64>,
+    acknowledged: u64,
+    handled: BTreeSet<u64>,
+    open: Vec<(u64, Receipt)>,
+}
+
+impl Random {
+    fn deliver(&mut self, sequence: u64) {
+        let count = &mut self.deliveries[usize::try_from(sequence).unwrap() - 1];
+        *count += 1;
+        match self.bed.insert(sequence, *count) {
+            Arrival::New(receipt) => self.open.push((sequence, receipt)),
+            Arrival::Held => {}
+            Arrival::Done => assert!(self.handled.contains(&sequence), "{sequence} is not done"),
+        }
+    }
+
+    fn settle(&mut self, at: usize, settle: Settle) {
+        let (sequence, receipt) = self.open.swap_remove(at);
+        if settle == Settle::Ack {
+            self.handled.insert(sequence);
+        }
+        self.bed.settle(receipt, settle);
+        for (sequence, _, body) in self.bed.written() {
+            if body.is_empty() {
+                let is_handled = |sequence| self.handled.contains(&sequence);
+                assert!((1..=sequence).all(is_handled), "{sequence} stands for one that is not");
+                self.acknowledged = self.acknowledged.max(sequence);
+            }
+        }
+    }
+
+    /// It is killed, and does not know of what it delivered last.
+    fn forget(&mut self) {
+        let known = self.random.u64(self.acknowledged..=self.deliveries.len() as u64);
+        self.deliveries.truncate(usize::try_from(known).unwrap());
+        self.bed.table.forget(delivered(known), self.bed.table.arrivals());
+    }
+
+    fn step(&mut self) {
+        let newest = self.deliveries.len() as u64;
+        match self.random.u8(0..20) {
+            0..8 if newest < 30 => {
+                self.deliveries.push(0);
+                self.deliver(newest + 1);
+            }
+            8..11 if self.acknowledged < newest => {
+                let sequence = self.random.u64(self.acknowledged + 1..=newest);
+                self.deliver(sequence);
+            }
+            11..19 if !self.open.is_empty() => {
+                let nak = Settle::Nak { delay: Duration::ZERO };
+                let settle = [Settle::Ack, Settle::Ack, Settle::Ack, nak, Settle::Forget];
+                let settle = self.random.choice(settle).unwrap();
+                let at = self.random.usize(..self.open.len());
+                self.settle(at, settle);
+            }
+            19 => self.forget(),
+            _ => {}
+        }
+    }
+}
+
+/// Whatever comes in whatever order: nothing is acknowledged that is not handled, and in the end all is.
+#[test]
+fn the_watermark_never_lies_and_never_stops() {
+    for seed in 0..2_000 {
+        let bed = Bed::new(Settlement::Watermark, 100);
+        let random = fastrand::Rng::with_seed(seed);
+        let (deliveries, handled, open) = (Vec::new(), BTreeSet::new(), Vec::new());
+        let mut model = Random { bed, random, deliveries, acknowledged: 0, handled, open };
+        (0..150).for_each(|_| model.step());
+        // All that is in the stream, what was forgotten as well.
+        model.deliveries.resize(30, 0);
+        for _ in 0..2 {
+            while !model.open.is_empty() {
+                model.settle(0, Settle::Ack);
+            }
+            (model.acknowledged + 1..=30).for_each(|sequence| model.deliver(sequence));
+        }
+        assert_eq!(model.acknowledged, 30, "seed {seed}");
+        assert_eq!((model.bed.table.len(), model.bed.table.blocked()), (0, None), "seed {seed}");
+    }
 }
