@@ -102,6 +102,7 @@ impl<J> Backlog<J> {
                 self.turn = Turn::Resumed;
                 return Next::Run(item);
             }
+            return self.nothing_to_do();
         }
         self.waiting.resume_due(clock);
         let item = match self.turn {
@@ -111,8 +112,14 @@ impl<J> Backlog<J> {
         match (item, self.waiting.next_due()) {
             (Some(item), _) => Next::Run(item),
             (None, Some(at)) => Next::Sleep(Patience::Until(at)),
-            (None, None) if self.order == Order::Finish => Next::End,
-            (None, None) => Next::Sleep(Patience::Forever),
+            (None, None) => self.nothing_to_do(),
+        }
+    }
+
+    fn nothing_to_do(&self) -> Next<J> {
+        match self.order {
+            Order::Finish => Next::End,
+            _ => Next::Sleep(Patience::Forever),
         }
     }
 

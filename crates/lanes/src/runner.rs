@@ -70,7 +70,8 @@ impl<W: Worker> Runner<W> {
     }
 
     fn finish(&mut self, next: &mut Next<W::Job>) {
-        // Nobody is left to decide anything about it, and the panic hook has shown the text.
+        // Nobody is left to decide anything about it, and the panic hook has shown the text. If the drop panics, the end is
+        // written all the same.
         let _ = contain(|| *next = Next::End);
         self.finished += 1;
     }

@@ -30,7 +30,7 @@ impl Pace {
     }
 }
 
-/// An event on its lane, or several of one key that are handled together. It is moved a dozen times on its way, so what it seldom has is in boxes.
+/// An event on its lane, or several of one key that are handled together. It is moved from hand to hand on its way, so what it seldom has is in boxes.
 #[derive(Debug)]
 pub(super) struct Job {
     pub(super) held: Held,

@@ -1,6 +1,8 @@
 //! What the lanes, the reactor and the handle of a subscription share.
 
 use std::sync::OnceLock;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 
 use jetlane_jetstream::{Receipt, Settle, Settled, Settler};
 use parking_lot::Mutex;
@@ -29,12 +31,14 @@ pub(super) struct Shared {
 }
 
 /// The event that a lane has begun and not settled. It stays over a retry: should the lane be stopped just then, it is
-/// known nowhere else. And it stays until the next one, or until the lane rests: of two settlements the first one counts,
-/// so whoever gives it back then changes nothing. Each has a cache line of its own, as it is written once an event.
+/// known nowhere else. Each has a cache line of its own, as it is written twice an event.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 struct AtWork {
     receipts: Mutex<Receipts>,
+    /// The first of them is settled: told without the lock, and so maybe seen a little late. Whoever then gives it back all the same
+    /// changes nothing, as of two settlements the first one counts.
+    first_is_settled: AtomicBool,
 }
 
 /// Of one event, or of all of a batch.
@@ -99,7 +103,9 @@ impl Shared {
     /// `lane` has begun to handle an event, or a batch.
     #[inline]
     pub(super) fn begin_work(&self, lane: usize, job: &Job) {
-        let mut receipts = self.at_work[lane].receipts.lock();
+        let at_work = &self.at_work[lane];
+        let mut receipts = at_work.receipts.lock();
+        at_work.first_is_settled.store(false, Relaxed);
         receipts.first = Some(job.held.receipt);
         receipts.more.clear();
         if !job.is_alone() {
@@ -107,24 +113,23 @@ impl Shared {
         }
     }
 
-    /// An event is done. It is handed to the reactor at once, as the next handler may take its time; under load acks gather
-    /// there by themselves.
+    /// `lane` is done with the first event that it had begun. It is handed to the reactor at once, as the next handler may take
+    /// its time; under load acks gather there by themselves.
     #[inline]
-    pub(super) fn end_work(&self, receipt: Receipt, settle: Settle) {
+    pub(super) fn end_work(&self, lane: usize, receipt: Receipt, settle: Settle) {
         self.settle(receipt, settle);
         self.meters.settled();
+        // Not before, or else it would be given back by nobody if the lane is stopped just now.
+        self.at_work[lane].first_is_settled.store(true, Relaxed);
     }
 
-    /// `lane` has nothing in its hands: what it has begun is settled, or waits in line for a retry.
-    pub(super) fn rest(&self, lane: usize) {
-        *self.at_work[lane].receipts.lock() = Receipts::default();
-    }
-
-    /// All events of a batch are done.
-    pub(super) fn end_batch(&self, job: &Job, settle: &Settle) {
+    /// `lane` is done with all events of the batch that it had begun.
+    pub(super) fn end_batch(&self, lane: usize, job: &Job, settle: &Settle) {
         for receipt in job.receipts() {
-            self.end_work(receipt, settle.clone());
+            self.settle(receipt, settle.clone());
+            self.meters.settled();
         }
+        *self.at_work[lane].receipts.lock() = Receipts::default();
     }
 
     fn settle(&self, receipt: Receipt, settle: Settle) {
@@ -147,9 +152,9 @@ impl Shared {
     /// Appends what the lanes have begun and not settled.
     pub(super) fn receipts_at_work(&self, receipts: &mut Vec<Receipt>) {
         for at_work in &self.at_work {
-            let at_work = at_work.receipts.lock();
-            receipts.extend(at_work.first);
-            receipts.extend(&at_work.more);
+            let begun = at_work.receipts.lock();
+            receipts.extend(begun.first.filter(|_| !at_work.first_is_settled.load(Relaxed)));
+            receipts.extend(&begun.more);
         }
     }
 

@@ -221,7 +221,7 @@ impl Worker {
         self.shared.stalled.resolve(&job.held);
         match job.is_alone() {
             true => {
-                self.shared.end_work(job.held.receipt, settle);
+                self.shared.end_work(self.lane, job.held.receipt, settle);
                 Step::Done
             }
             false => self.settle_batch(job, settle),
@@ -231,10 +231,10 @@ impl Worker {
     #[cold]
     fn settle_batch(&self, job: &mut Job, settle: Settle) -> Step {
         if job.pace() == Steps::Together {
-            self.shared.end_batch(job, &settle);
+            self.shared.end_batch(self.lane, job, &settle);
             return Step::Done;
         }
-        self.shared.end_work(job.held.receipt, settle);
+        self.shared.end_work(self.lane, job.held.receipt, settle);
         job.advance();
         Step::Again { after: Duration::ZERO }
     }
@@ -283,9 +283,8 @@ impl jetlane_lanes::Worker for Worker {
         self.conclude(job, Verdict::Retry { after: None, reason })
     }
 
-    fn pause(&mut self) {
-        self.shared.rest(self.lane);
-    }
+    // Nothing gathers here.
+    fn pause(&mut self) {}
 }
 
 impl std::fmt::Debug for Task {
