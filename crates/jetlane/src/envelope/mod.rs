@@ -31,8 +31,8 @@ pub use header::EnvelopeHeaders;
 /// bytes, unless another [`Form`] is chosen. The event id is also the `Nats-Msg-Id`, so a stream stores an event once within
 /// its duplicate window.
 ///
-/// Its payload is shared by its clones, and its texts stand in one block. An event that jetlane has written shares both with the message that
-/// it is read from: nothing is copied.
+/// Cloning copies its texts, which are short, and shares its payload. A received event in the header form as jetlane writes it shares
+/// all with its message: nothing is copied.
 ///
 /// ```
 /// use jetlane::Envelope;
@@ -49,6 +49,9 @@ pub struct Envelope {
     pub(crate) packed: Packed,
 }
 
+/// For a content type, or a trace id.
+const ROOM: usize = 64;
+
 impl Envelope {
     /// An event of version 1, of now, with a new id (a UUIDv7).
     pub fn new(
@@ -60,7 +63,7 @@ impl Envelope {
         let mut buffer = Uuid::encode_buffer();
         let event_id = &*Uuid::now_v7().hyphenated().encode_lower(&mut buffer);
         let len = event_id.len() + aggregate_id.len() + event_type.len();
-        let mut texts = Texts::with_capacity(len);
+        let mut texts = Texts::with_capacity(len + ROOM);
         texts.set(Field::EventId, event_id);
         texts.set(Field::AggregateId, aggregate_id);
         texts.set(Field::EventType, event_type);
@@ -131,12 +134,12 @@ impl Envelope {
 
     /// What it happened to: events with the same aggregate id are handled in order.
     pub fn aggregate_id(&self) -> &str {
-        self.texts.needed(Field::AggregateId)
+        self.texts.or_empty(Field::AggregateId)
     }
 
     /// What happened.
     pub fn event_type(&self) -> &str {
-        self.texts.needed(Field::EventType)
+        self.texts.or_empty(Field::EventType)
     }
 
     /// The version of the payload's format, or of the aggregate, as the application counts.

@@ -186,6 +186,20 @@ mod tests {
         assert!(check(&block(&own_ids.each_ref().map(|line| &**line))));
     }
 
+    /// As little stands behind the texts as can.
+    #[test]
+    fn the_block_may_end_close_behind_the_texts() {
+        for (len, missing) in (1..=130).flat_map(|len| [(len, 4), (len, 5), (len, 7)]) {
+            let mut lines = LINES.map(String::from);
+            lines[0] = format!("X-Aggregate-ID: {}\r\n", "a".repeat(len));
+            lines[8] = "X-Event-Version: 1\r\n".into();
+            lines[9] = "X-Timestamp: 2026-12-31T12:00:00Z\r\n".into();
+            lines[4] = "X-Trace-ID: t\r\n".into();
+            lines[missing] = String::new();
+            assert!(check(&block(&lines.each_ref().map(|line| &**line))), "{len}");
+        }
+    }
+
     #[test]
     fn what_may_be_said_twice_is_read_with_care() {
         let payload = br#"{"event_id":"7"}"#;

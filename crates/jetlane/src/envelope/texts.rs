@@ -1,12 +1,11 @@
 //! The texts of an envelope, all in one block: so that one that is received takes one reference to its message for all of them,
-//! and one that is made takes one allocation.
+//! and one that is made seldom more than one allocation.
 
 use std::fmt;
-use std::mem;
 
 use bytestring::ByteString;
 
-/// Which text.
+/// Which text. In this order they have their places in [`Places`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Field {
     EventId,
@@ -77,22 +76,40 @@ impl Texts {
         self.block().get(start..end)
     }
 
-    /// A text that is always there.
+    /// A text, or an empty one.
     #[inline]
-    pub(super) fn needed(&self, field: Field) -> &str {
+    pub(super) fn or_empty(&self, field: Field) -> &str {
         self.get(field).unwrap_or_default()
     }
 
-    /// Puts `text` in the place of what was there. Its room is not given back.
+    /// Puts `text` in the place of what was there.
     pub(super) fn set(&mut self, field: Field, text: impl AsRef<str>) {
-        let mut block = match mem::take(&mut self.block) {
-            Block::Own(block) => block,
-            Block::Shared(block) => String::from(&*block),
-        };
-        let start = block.len();
-        block.push_str(text.as_ref());
-        self.places[field as usize] = Place { start, end: block.len() };
-        self.block = Block::Own(block);
+        if self.get(field).is_some() {
+            *self = self.without(Some(field));
+        }
+        self.append(field, text.as_ref());
+    }
+
+    /// Adds a text that is not there.
+    fn append(&mut self, field: Field, text: &str) {
+        if let Block::Shared(_) = self.block {
+            *self = self.without(None);
+        }
+        // Never another one.
+        if let Block::Own(block) = &mut self.block {
+            let start = block.len();
+            block.push_str(text);
+            self.places[field as usize] = Place { start, end: block.len() };
+        }
+    }
+
+    /// The same texts, but for one, in a block of their own with nothing else in it.
+    fn without(&self, gone: Option<Field>) -> Self {
+        let rest = || Field::ALL.into_iter().filter(|&field| Some(field) != gone);
+        let rest = || rest().filter_map(|field| Some((field, self.get(field)?)));
+        let mut texts = Self::with_capacity(rest().map(|(_, text)| text.len()).sum());
+        rest().for_each(|(field, text)| texts.append(field, text));
+        texts
     }
 
     pub(super) fn set_if(&mut self, field: Field, text: Option<impl AsRef<str>>) {
@@ -107,12 +124,6 @@ impl Texts {
             Block::Own(block) => block,
             Block::Shared(block) => block,
         }
-    }
-}
-
-impl Default for Block {
-    fn default() -> Self {
-        Self::Own(String::new())
     }
 }
 
@@ -157,9 +168,27 @@ mod tests {
             texts.set_if(Field::EventId, None::<&str>);
             assert_eq!(texts.get(Field::Source), Some("ä"));
             assert_eq!(texts.get(Field::TraceId), Some(""));
-            assert_eq!(texts.needed(Field::EventId), "7");
-            assert_eq!(texts.needed(Field::AggregateId), "");
-            assert_eq!((before.get(Field::Source), before.needed(Field::EventType)), (None, "t"));
+            assert_eq!(texts.or_empty(Field::EventId), "7");
+            assert_eq!(texts.or_empty(Field::AggregateId), "");
+            assert_eq!((before.get(Field::Source), before.or_empty(Field::EventType)), (None, "t"));
         }
+    }
+
+    #[test]
+    fn nothing_is_kept_of_what_was_there_before() {
+        let mut texts = Texts::shared(ByteString::from_static("a lot of headers"), {
+            let mut places = [Place::NONE; 7];
+            places[Field::AggregateId as usize] = Place { start: 0, end: 1 };
+            places
+        });
+        for round in 0..1_000 {
+            texts.set(Field::EventId, format!("{round:03}"));
+            texts.set(Field::TraceId, "t");
+        }
+        assert_eq!(texts.block().len(), "a999t".len());
+        assert_eq!(
+            (texts.get(Field::EventId), texts.get(Field::TraceId)),
+            (Some("999"), Some("t"))
+        );
     }
 }
