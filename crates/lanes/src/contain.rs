@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 /// Calls `f`; if it panics, the error is the text of the panic.
 ///
 /// What `f` had borrowed may be half changed after a panic. It is the user's own (a worker, a job), and the trait says
-/// so: nothing of this crate is ever borrowed.
+/// so. Of this crate only the place of a job that is dropped is borrowed, and what takes its place is written all the same.
 pub(crate) fn contain<R>(f: impl FnOnce() -> R) -> Result<R, String> {
     catch_unwind(AssertUnwindSafe(f)).map_err(into_message)
 }

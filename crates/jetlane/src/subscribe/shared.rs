@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use jetlane_jetstream::{Receipt, Settle, Settled, Settler};
 use parking_lot::Mutex;
@@ -119,8 +119,8 @@ impl Shared {
     pub(super) fn end_work(&self, lane: usize, receipt: Receipt, settle: Settle) {
         self.settle(receipt, settle);
         self.meters.settled();
-        // Not before, or else it would be given back by nobody if the lane is stopped just now.
-        self.at_work[lane].first_is_settled.store(true, Relaxed);
+        // Not before it is handed over: whoever sees it as settled lets it be.
+        self.at_work[lane].first_is_settled.store(true, Release);
     }
 
     /// `lane` is done with all events of the batch that it had begun.
@@ -153,7 +153,7 @@ impl Shared {
     pub(super) fn receipts_at_work(&self, receipts: &mut Vec<Receipt>) {
         for at_work in &self.at_work {
             let begun = at_work.receipts.lock();
-            receipts.extend(begun.first.filter(|_| !at_work.first_is_settled.load(Relaxed)));
+            receipts.extend(begun.first.filter(|_| !at_work.first_is_settled.load(Acquire)));
             receipts.extend(&begun.more);
         }
     }
